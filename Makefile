@@ -1,0 +1,38 @@
+# Every target sets up what it needs: a virtual environment in the checkout, and everything
+# from the package registry. Only Python 3.11 or newer and make are expected.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 6379
+
+.PHONY: run test check bench profile clean
+
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+run: $(VENV)/.ready  ## start a node
+	@echo "Starting a node on port $(PORT). Connect with: redis-cli -p $(PORT)"
+	@echo "  or in Python: redis.Redis(port=$(PORT)). Stop it with Ctrl-C."
+	@$(BIN)/pyredis-server --port $(PORT) $(ARGS)
+
+test: $(VENV)/.ready  ## run the tests
+	$(BIN)/python -m pytest -n 2 tests
+
+check: $(VENV)/.ready  ## style, types, import contracts, tests
+	$(BIN)/ruff check pyredis tests bench
+	$(BIN)/ruff format --check pyredis tests bench
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -n 2 tests
+
+bench: $(VENV)/.ready  ## side by side with redis-server
+	$(BIN)/python -m bench $(ARGS)
+
+profile: $(VENV)/.ready  ## where a SET spends its time
+	$(BIN)/python -m bench.profile $(ARGS)
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Measurements of pyredis beside redis-server, on one machine, in one run."""

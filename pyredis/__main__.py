@@ -1,0 +1,226 @@
+"""``pyredis-server``: the composition root of a data node.
+
+Takes redis-server's own arguments, builds the parts, connects them and runs the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import platform
+import random
+import signal
+import sys
+from collections.abc import Sequence
+
+from pyredis import process
+from pyredis.config import Config
+from pyredis.configfile import DiskFiles, FatalConfigError, Loader, parse_command_line, resolve_dir
+from pyredis.engine import Engine
+from pyredis.log import Log
+from pyredis.net.listeners import ListenError
+from pyredis.net.server import Server
+from pyredis.net.tls import TLSError
+from pyredis.ports import SystemClock
+from pyredis.server import command_table
+from pyredis.version import REDIS_VERSION, VERSION
+
+PROGRAM = "pyredis-server"
+
+USAGE = f"""\
+Usage: {PROGRAM} [/path/to/redis.conf] [--directive value ...] [-]
+       {PROGRAM} -                 read the configuration from standard input
+       {PROGRAM} -v or --version
+       {PROGRAM} -h or --help
+
+Examples:
+       {PROGRAM}                   start with the default configuration
+       {PROGRAM} /etc/redis/6379.conf
+       {PROGRAM} --port 7777
+       {PROGRAM} --port 7777 --maxmemory 700mb --save ''
+       echo 'maxmemory 128mb' | {PROGRAM} -
+       {PROGRAM} /etc/myredis.conf --loglevel verbose -
+"""
+
+
+def version_line() -> str:
+    """What ``--version`` prints; tools read the part after ``v=``."""
+    bits = 64 if sys.maxsize > 2**32 else 32
+    return f"Redis server v={REDIS_VERSION} sha=00000000:0 malloc=libc bits={bits} pyredis={VERSION}"
+
+
+def load_config(arguments: Sequence[str]) -> tuple[Config, str | None]:
+    """The configuration and the absolute path of its file. Raises FatalConfigError."""
+    warnings: list[str] = []
+    config = Config(os.getcwd(), resolve_dir, warnings.append)
+    loader = Loader(config, DiskFiles(), "pyredis", REDIS_VERSION)
+    line = parse_command_line(arguments)
+    if line.sentinel:
+        raise SystemExit("Sentinel mode is not part of this version.")
+    path = loader.load(line, sys.stdin.buffer.read)
+    for text in warnings:
+        print(text)
+    return config, path
+
+
+def start_up_text(config: Config, log: Log) -> None:
+    """The banner that scripts take the process id from."""
+    mode, port = "standalone", config.port or config.tls_port
+    if config.always_show_logo or (not config.logfile and sys.stdout.isatty()):
+        log.raw(
+            f"\n    pyredis {VERSION}, speaks Redis {REDIS_VERSION} "
+            f"({platform.python_implementation()} {platform.python_version()})\n\n"
+            f"    Running in {mode} mode\n    Port: {port}\n    PID: {os.getpid()}\n\n"
+        )
+    else:
+        log.raw(f" PID: {os.getpid()}\n")
+    log("notice", f"Running mode={mode}, port={port}.")
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's event loop where there is one."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def serve(config: Config, path: str | None, arguments: Sequence[str]) -> int:
+    """Run a node until it is told to stop; returns the exit status."""
+    log = Log(config.loglevel, config.logfile)
+    config.subscribe(("loglevel",), lambda: setattr(log, "level", config.loglevel))
+    if config.syslog_enabled:
+        log.open_syslog(config.syslog_ident, config.syslog_facility)
+    log("notice", "oO0OoO0OoO0Oo Redis is starting oO0OoO0OoO0Oo")
+    log(
+        "notice",
+        f"Redis version={REDIS_VERSION}, bits=64, pyredis version={VERSION}, "
+        f"pid={os.getpid()}, just started",
+    )
+    if path is None and not arguments:
+        log(
+            "warning",
+            "Warning: no config file specified, using the default config. In order to specify a "
+            f"config file use {PROGRAM} /path/to/redis.conf",
+        )
+    else:
+        log("notice", "Configuration loaded")
+    supervised = process.is_supervised(config.supervised)
+    if config.daemonize and not supervised:
+        process.daemonize()
+    process.raise_open_files_limit(config, log)
+    if config.crash_log_enabled:
+        process.report_crashes(log)
+    pid_path = config.pidfile or ("/var/run/redis.pid" if config.daemonize else "")
+    if pid_path:
+        process.write_pid_file(pid_path, log)
+    process.set_oom_score(config)
+
+    loop = _new_loop()
+    asyncio.set_event_loop(loop)
+    engine = Engine(config, SystemClock(), random.Random(os.urandom(16)), command_table(), log)
+    engine.config_path = path
+    engine.arguments = list(arguments)
+    status = 0
+
+    def leave(code: int) -> None:
+        nonlocal status
+        status = code
+        loop.stop()
+
+    server = Server(engine, config, loop, log, leave)
+    start_up_text(config, log)
+    try:
+        server.start()
+    except ListenError as error:
+        log("warning", f"Warning: {error}")
+        port = config.port or config.tls_port
+        log("warning", f"Failed listening on port {port} (tcp), aborting.")
+        return 1
+    except TLSError as error:
+        log("warning", f"{error}")
+        log("warning", "Failed to configure TLS. Check logs for more info.")
+        return 1
+    log("notice", "Server initialized")
+    for kind, wanted in (
+        ("tcp", config.port),
+        ("tls", config.tls_port),
+        ("unix", config.unixsocket),
+    ):
+        if wanted:
+            log("notice", f"Ready to accept connections {kind}")
+    if supervised and config.supervised == "upstart":
+        process.stop_like_upstart()
+    elif supervised:
+        process.tell_supervisor("STATUS=Ready to accept connections\nREADY=1\n")
+    _handle_signals(loop, engine, server, log)
+    _tame_garbage_collector()
+    try:
+        loop.run_forever()
+    finally:
+        server.close()
+        if pid_path:
+            log("notice", "Removing the pid file.")
+            with contextlib.suppress(OSError):
+                os.unlink(pid_path)
+        log("warning", "Redis is now ready to exit, bye bye...")
+        loop.close()
+    return status
+
+
+def _handle_signals(
+    loop: asyncio.AbstractEventLoop, engine: Engine, server: Server, log: Log
+) -> None:
+    """TERM and INT ask for an orderly end; a second INT does not wait for it."""
+    asked = False
+
+    def on_signal(name: str) -> None:
+        nonlocal asked
+        if asked and name == "SIGINT":
+            log("warning", "You insist... exiting now.")
+            os._exit(1)
+        asked = True
+        log("warning", f"Received {name} scheduling shutdown...")
+        log("warning", "User requested shutdown...")
+        engine.exit_status = 0
+        server.wake()
+
+    for name in ("SIGTERM", "SIGINT"):
+        loop.add_signal_handler(getattr(signal, name), on_signal, name)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+
+
+def _tame_garbage_collector() -> None:
+    """Values hold no reference cycles, so reference counts free them at once.
+
+    A full collection would walk every container in the data and stall all clients. What was
+    made at start is left out of collections for ever, and the oldest generation is never due.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 1_000_000)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of the console script; returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if list(arguments) in (["-v"], ["--version"]):
+        print(version_line())
+        return 0
+    if list(arguments) in (["-h"], ["--help"]):
+        print(USAGE, end="")
+        return 0
+    try:
+        config, path = load_config(arguments)
+    except FatalConfigError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    return serve(config, path, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

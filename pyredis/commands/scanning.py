@@ -1,0 +1,78 @@
+"""What SCAN, SSCAN, HSCAN and ZSCAN share: the cursor, the options, the shape of the reply.
+
+The order of checks is Redis': first the cursor, then the key and its type, then the options.
+So the options of a scan over a missing key are never looked at: call `parse_scan` only when
+there is something to scan.
+
+Cursors are read as C's strtoul reads them, hence the odd cases: the empty string is 0, a sign
+is allowed, -1 is the largest cursor, and what follows a NUL byte is not seen.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from pyredis.commands.args import integer, syntax_error
+from pyredis.glob import compile_glob
+from pyredis.resp import Error, Reply
+
+COUNT_DEFAULT: Final = 10
+
+_NUMBER: Final = re.compile(rb"([+-]?)([0-9]+)")
+_CURSOR_MAX: Final = (1 << 64) - 1
+
+
+class ScanOptions(NamedTuple):
+    """The options of one call; ``match`` and ``type`` are None where everything passes."""
+
+    count: int
+    match: Callable[[bytes], bool] | None
+    type: bytes | None  # in small letters
+
+
+def parse_cursor(arg: bytes) -> int:
+    """A cursor, 0 to 2**64 - 1; raises the error for anything else."""
+    text = arg.partition(b"\0")[0]
+    if not text:
+        return 0
+    number = _NUMBER.fullmatch(text)
+    if number is not None and len(number[2].lstrip(b"0")) <= 20:
+        value = int(number[2])
+        if value <= _CURSOR_MAX:
+            return -value & _CURSOR_MAX if number[1] == b"-" else value
+    raise Error("ERR invalid cursor")
+
+
+def parse_scan(args: Sequence[bytes], allow_type: bool) -> ScanOptions:
+    """The options behind the cursor: MATCH pattern, COUNT count and, if allowed, TYPE type.
+
+    The last of several counts. Raises a syntax error for others and for a count below 1.
+    """
+    count = COUNT_DEFAULT
+    match: Callable[[bytes], bool] | None = None
+    kind: bytes | None = None
+    if not args:
+        return ScanOptions(count, match, kind)
+    for at in range(0, len(args), 2):
+        word = args[at].upper()
+        if at + 1 == len(args):
+            syntax_error()
+        value = args[at + 1]
+        if word == b"COUNT":
+            count = integer(value)
+            if count < 1:
+                syntax_error()
+        elif word == b"MATCH":
+            match = None if value == b"*" else compile_glob(value)
+        elif word == b"TYPE" and allow_type:
+            kind = value.lower()
+        else:
+            syntax_error()
+    return ScanOptions(count, match, kind)
+
+
+def scan_reply(cursor: int, items: Sequence[Any]) -> Reply:
+    """The two-part reply: where to go on (0 when done) and what was found."""
+    return [b"%d" % cursor, items if type(items) is list else list(items)]

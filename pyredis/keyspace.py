@@ -1,0 +1,486 @@
+"""The data: numbered databases of keys, each with a value and perhaps a time to live.
+
+Representation. A database is a dict from key to value and a second, sparse one from key
+to expiry time. Values are what CPython handles fastest for each type:
+
+* strings are ``bytes``; a string that APPEND, SETRANGE or SETBIT changed is a
+  ``bytearray`` (those then cost what they touch, and the encoding is ``raw``); a number
+  that INCR made is an ``int``;
+* other types are small objects from ``pyredis.types``.
+
+Idle times and LFU counters would cost a Redis object header a key. Python has no room
+for that beside a ``bytes``, so they live in an array of 32-bit words indexed by the
+key's hash, at least four words for every key. Two keys that share a word look as fresh as the
+fresher of them; never staler. Growing the array is ``words + words``: every key finds
+its own word in the upper half too.
+
+Expiry is lazy: a look-up that meets a key past its time deletes it first, as a unit of
+its own inside the running one. The active cycle is ``expire.py``'s.
+
+RANDOMKEY, SCAN and sampling go through a ``KeyIndex``, built at first use.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from array import array
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from pyredis.resp import Error
+from pyredis.types.index import KeyIndex
+from pyredis.unit import Argv, Unit
+
+if TYPE_CHECKING:
+    from pyredis.ports import Rng
+
+Value = Any
+T = TypeVar("T")
+
+WRONGTYPE: Final = "WRONGTYPE Operation against a key holding the wrong kind of value"
+STRING_TYPES: Final = frozenset((bytes, bytearray, int))
+
+# How a look-up marks the key as used.
+TOUCH_LRU, TOUCH_LFU, TOUCH_NOT = 0, 1, 2
+
+LFU_INIT: Final = 5
+_WORDS_MIN: Final = 65536
+_LFU_MINUTES: Final = 0xFFFF
+
+
+def type_name(value: Value) -> bytes:
+    """What TYPE says of a value."""
+    if type(value) in STRING_TYPES:
+        return b"string"
+    name: bytes = value.type_name
+    return name
+
+
+class Database:
+    """One numbered database. All methods are O(1) unless they say otherwise.
+
+    ``data`` and ``expires`` may be read directly; writing goes through the methods,
+    which keep index, expiries, waiters and watchers in step.
+    """
+
+    __slots__ = (
+        "_mask",
+        "_words",
+        "_words_limit",
+        "data",
+        "expires",
+        "expires_index",
+        "index",
+        "keys",
+        "ks",
+        "ttl_sum_ms",
+        "waiting",
+        "watched",
+    )
+
+    def __init__(self, ks: Keyspace, index: int) -> None:
+        self.ks = ks
+        self.index = index
+        self.data: dict[bytes, Value] = {}
+        self.expires: dict[bytes, int] = {}
+        self.keys: KeyIndex | None = None
+        self.expires_index: KeyIndex | None = None
+        self.watched: dict[bytes, set[Any]] = {}
+        self.waiting: dict[bytes, dict[Any, None]] = {}
+        self.ttl_sum_ms = 0
+        self._reset_words()
+
+    # Look-up
+
+    def read(self, key: bytes) -> Value | None:
+        """The value for a command that reads; counts a hit or a miss, marks the key used."""
+        ks = self.ks
+        value = self.data.get(key)
+        if value is None or (key in self.expires and self._gone(key)):
+            ks.misses += 1
+            if ks.observed:
+                ks.unit.changes.append((self, key, "keymiss"))
+                ks.after = True
+            return None
+        ks.hits += 1
+        if ks.touch_mode:
+            self._touch(key)
+        else:
+            self._words[hash(key) & self._mask] = ks.lru_clock
+        return value
+
+    def write(self, key: bytes) -> Value | None:
+        """The value for a command that writes: as ``read``, without the counting."""
+        value = self.data.get(key)
+        if value is None or (key in self.expires and self._gone(key)):
+            return None
+        if self.ks.touch_mode:
+            self._touch(key)
+        else:
+            self._words[hash(key) & self._mask] = self.ks.lru_clock
+        return value
+
+    def peek(self, key: bytes) -> Value | None:
+        """The value, leaving no trace but the deletion of an expired key."""
+        value = self.data.get(key)
+        if value is None or (key in self.expires and self._gone(key)):
+            return None
+        return value
+
+    def read_as(self, key: bytes, kind: type[T]) -> T | None:
+        """``read``, raising WRONGTYPE for a value of another type."""
+        value = self.read(key)
+        if value is None or type(value) is kind:
+            return value
+        raise Error(WRONGTYPE)
+
+    def write_as(self, key: bytes, kind: type[T]) -> T | None:
+        """``write``, raising WRONGTYPE for a value of another type."""
+        value = self.write(key)
+        if value is None or type(value) is kind:
+            return value
+        raise Error(WRONGTYPE)
+
+    def obtain(self, key: bytes, kind: type[T]) -> T:
+        """The value of that type, put in place empty when the key is missing.
+
+        The caller fills it before anything can fail: no empty value may stay behind.
+        """
+        value = self.write_as(key, kind)
+        if value is None:
+            value = kind()
+            self.put(key, value)
+        return value
+
+    def read_string(self, key: bytes) -> bytes | bytearray | None:
+        """``read`` for strings, with numbers in their decimal form."""
+        return _as_bytes(self.read(key))
+
+    def write_string(self, key: bytes) -> bytes | bytearray | None:
+        """``write`` for strings, with numbers in their decimal form."""
+        return _as_bytes(self.write(key))
+
+    # Change
+
+    def put(self, key: bytes, value: Value) -> None:
+        """Set the value; a TTL stays. The caller says ``changed`` with its event."""
+        data = self.data
+        if key in self.expires and self._gone(key):
+            pass  # deleted just now, so it comes as a new key
+        if key not in data:
+            data[key] = value
+            self._added(key)
+        else:
+            data[key] = value
+        if self.ks.touch_mode:
+            self._touch(key)
+        else:
+            self._words[hash(key) & self._mask] = self.ks.lru_clock
+
+    def replace(self, key: bytes, value: Value) -> None:
+        """Set the value and drop the TTL, as SET does."""
+        self.put(key, value)
+        if key in self.expires:
+            self._drop_expiry(key)
+
+    def remove(self, key: bytes) -> Value | None:
+        """Take the key out and return its value, None if it was missing. TTL goes too.
+
+        No expiry check: callers look the key up first.
+        """
+        value = self.data.pop(key, None)
+        if value is None:
+            return None
+        if key in self.expires:
+            self._drop_expiry(key)
+        if self.keys is not None:
+            self.keys.discard(key)
+        if key in self.waiting:
+            self.signal(key)  # a consumer group's readers learn that the key is gone
+        return value
+
+    def changed(self, key: bytes, event: str, count: int = 1) -> None:
+        """Record that ``key`` was modified, ``count`` elements of it, under ``event``.
+
+        With ``count`` 0 only the event is new (the "del" behind an "lpop").
+        """
+        ks = self.ks
+        ks.dirty += count
+        if ks.observed:
+            unit = ks.unit
+            unit.changes.append((self, key, event))
+            unit.dirty = True
+            ks.after = True
+
+    def signal(self, key: bytes) -> None:
+        """Let clients blocked on ``key`` look again once the running command is over."""
+        if key in self.waiting:
+            self.ks.ready[(self, key)] = None
+            self.ks.after = True
+
+    # Time to live
+
+    def expiry(self, key: bytes) -> int | None:
+        """Absolute expiry time in ms, None without a TTL."""
+        return self.expires.get(key)
+
+    def set_expiry(self, key: bytes, when_ms: int) -> None:
+        """Give an existing key an absolute expiry time in ms."""
+        if self.expires_index is not None and key not in self.expires:
+            self.expires_index.add(key)
+        self.expires[key] = when_ms
+
+    def persist(self, key: bytes) -> bool:
+        """Take the TTL away; False if there was none."""
+        if key not in self.expires:
+            return False
+        self._drop_expiry(key)
+        return True
+
+    def delete_expired(self, key: bytes) -> None:
+        """Delete a key past its time: event, counter, and a DEL (UNLINK) to propagate."""
+        ks = self.ks
+        self.remove(key)
+        ks.expired += 1
+        ks.dirty += 1
+        if ks.observed:
+            ks.unit.changes.append((self, key, "expired"))
+            ks.propagate(self.index, ks.expire_argv(key), implied=True)
+
+    def _gone(self, key: bytes) -> bool:
+        """Whether a key that has a TTL is past it; deletes it if this server may."""
+        ks = self.ks
+        if self.expires[key] > ks.now_ms or ks.ignore_expiry:
+            return False
+        if ks.may_expire:
+            self.delete_expired(key)
+        return True
+
+    def is_expired(self, key: bytes) -> bool:
+        """Whether the key is past its time, without deleting it."""
+        when_ms = self.expires.get(key)
+        return when_ms is not None and when_ms <= self.ks.now_ms
+
+    def _drop_expiry(self, key: bytes) -> None:
+        del self.expires[key]
+        if self.expires_index is not None:
+            self.expires_index.discard(key)
+
+    # Iteration
+
+    def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
+        """The next keys for SCAN and the cursor to go on with. First use costs O(n)."""
+        if self.keys is None:
+            self.keys = KeyIndex(self.data)
+        return self.keys.scan(cursor, count)
+
+    def random_key(self, rng: Rng) -> bytes | None:
+        """A live key, each equally likely. First use costs O(n)."""
+        if self.keys is None:
+            self.keys = KeyIndex(self.data)
+        for _ in range(100):
+            key = self.keys.sample(rng)
+            if key is None or key not in self.expires or not self._gone(key):
+                return key
+        return None
+
+    def expiring(self) -> KeyIndex:
+        """The index over keys with a TTL. First use costs O(n)."""
+        if self.expires_index is None:
+            self.expires_index = KeyIndex(self.expires)
+        return self.expires_index
+
+    def live_keys(self) -> Iterable[bytes]:
+        """All keys that are not past their time; a copy, O(n)."""
+        now_ms = self.ks.now_ms
+        if not self.expires or self.ks.ignore_expiry:
+            return list(self.data)
+        expires = self.expires
+        return [key for key in self.data if key not in expires or expires[key] > now_ms]
+
+    def clear(self) -> tuple[dict[bytes, Value], dict[bytes, int]]:
+        """Empty the database; returns the old dicts so that they can be freed slowly."""
+        old = self.data, self.expires
+        self.data, self.expires = {}, {}
+        self.keys = self.expires_index = None
+        self._reset_words()
+        return old
+
+    def exchange(self, other: Database) -> None:
+        """SWAPDB: the contents change places; watchers and waiters stay with the number."""
+        for name in ("data", "expires", "keys", "expires_index", "_words", "_mask", "_words_limit"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            setattr(self, name, theirs)
+            setattr(other, name, mine)
+
+    # Use marks
+
+    def idle_seconds(self, key: bytes) -> int:
+        """Seconds since the key was last used."""
+        return max(0, self.ks.lru_clock - self._words[hash(key) & self._mask])
+
+    def set_idle_seconds(self, key: bytes, idle_s: int) -> None:
+        """RESTORE's IDLETIME."""
+        self._words[hash(key) & self._mask] = max(0, self.ks.lru_clock - idle_s)
+
+    def frequency(self, key: bytes) -> int:
+        """The LFU counter, 0 to 255, after the decay that is due."""
+        word = self._words[hash(key) & self._mask]
+        return self._decayed(word)
+
+    def set_frequency(self, key: bytes, counter: int) -> None:
+        """RESTORE's FREQ."""
+        self._words[hash(key) & self._mask] = self.ks.minutes << 8 | counter
+
+    def _decayed(self, word: int) -> int:
+        ks = self.ks
+        elapsed = (ks.minutes - (word >> 8)) & _LFU_MINUTES
+        periods = elapsed // ks.lfu_decay_time if ks.lfu_decay_time else 0
+        return max(0, (word & 0xFF) - periods)
+
+    def _touch(self, key: bytes) -> None:
+        ks = self.ks
+        if ks.touch_mode == TOUCH_NOT:
+            return
+        slot = hash(key) & self._mask
+        counter = self._decayed(self._words[slot])
+        if counter < 255:
+            # Morris counter: the larger it is, the rarer it grows.
+            base = max(0, counter - LFU_INIT)
+            if ks.rng.random() < 1.0 / (base * ks.lfu_log_factor + 1):
+                counter += 1
+        self._words[slot] = ks.minutes << 8 | counter
+
+    def _added(self, key: bytes) -> None:
+        ks = self.ks
+        if self.keys is not None:
+            self.keys.add(key)
+        if len(self.data) > self._words_limit:
+            self._grow_words()
+        if ks.touch_mode == TOUCH_LFU:
+            self._words[hash(key) & self._mask] = ks.minutes << 8 | LFU_INIT
+        if self.waiting and key in self.waiting:
+            self.signal(key)
+        if ks.observed:
+            ks.unit.changes.append((self, key, "new"))
+            ks.after = True
+
+    def _reset_words(self) -> None:
+        self._words = array("I", (0,))
+        self._mask = 0
+        self._words_limit = 0
+
+    def _grow_words(self) -> None:
+        if self._mask == 0:
+            self._words = array("I", bytes(4 * _WORDS_MIN))
+        else:
+            self._words += self._words
+        self._mask = len(self._words) - 1
+        self._words_limit = len(self._words) // 4
+
+    def forget_use(self) -> None:
+        """Every key counts as used now: the meaning of the words has changed with the policy."""
+        lfu = self.ks.touch_mode == TOUCH_LFU
+        word = self.ks.minutes << 8 | LFU_INIT if lfu else self.ks.lru_clock
+        self._words = array("I", [word]) * len(self._words)
+
+    def _check(self) -> None:
+        """Assert the invariants that every method keeps."""
+        assert self.expires.keys() <= self.data.keys()
+        if self.keys is not None:
+            self.keys._check(self.data)
+        if self.expires_index is not None:
+            self.expires_index._check(self.expires)
+        for value in self.data.values():
+            if type(value) not in STRING_TYPES:
+                assert len(value) > 0, "an empty container stayed behind"
+
+
+def _as_bytes(value: Value | None) -> bytes | bytearray | None:
+    kind = type(value)
+    if kind is bytes or kind is bytearray or value is None:
+        return value
+    if kind is int:
+        return b"%d" % value
+    raise Error(WRONGTYPE)
+
+
+class Keyspace:
+    """All databases of a server and what they share: the time, counters, the open unit."""
+
+    __slots__ = (
+        "after",
+        "dbs",
+        "dirty",
+        "expired",
+        "feeds",
+        "hits",
+        "ignore_expiry",
+        "lazy_expire_unlink",
+        "lfu_decay_time",
+        "lfu_log_factor",
+        "lru_clock",
+        "may_expire",
+        "minutes",
+        "misses",
+        "now_ms",
+        "observed",
+        "ready",
+        "rng",
+        "touch_mode",
+        "unit",
+    )
+
+    def __init__(self, count: int, rng: Rng) -> None:
+        self.rng = rng
+        self.now_ms = 0
+        self.lru_clock = 0  # seconds
+        self.minutes = 0  # the LFU clock, 16 bits
+        self.touch_mode = TOUCH_LRU
+        self.lfu_log_factor = 10
+        self.lfu_decay_time = 1
+        self.may_expire = True  # False on a replica and while writes are paused
+        self.ignore_expiry = False  # while the primary's stream is applied
+        self.lazy_expire_unlink = False
+        self.hits = self.misses = self.expired = self.dirty = 0
+        self.observed = False  # somebody derives something from changes
+        self.feeds = False  # somebody consumes commands
+        self.after = False  # there is work to do once the running command is over
+        self.ready: dict[tuple[Database, bytes], None] = {}
+        self.unit = Unit()
+        self.dbs = [Database(self, index) for index in range(count)]
+
+    def set_time(self, now_ms: int) -> None:
+        """Fix the time for what follows. Once a batch, not once a call."""
+        self.now_ms = now_ms
+        self.lru_clock = now_ms // 1000 & 0xFFFFFFFF
+        self.minutes = now_ms // 60_000 & _LFU_MINUTES
+
+    def propagate(self, db_index: int, argv: Argv, implied: bool = False) -> None:
+        """Say what is to be executed elsewhere, in place of the running request.
+
+        ``implied`` commands come in addition to it (the DEL of an expired key).
+        """
+        if self.feeds:
+            self.unit.commands.append((db_index, argv))
+            if not implied:
+                self.unit.explicit = True
+        self.after = True
+
+    def expire_argv(self, key: bytes) -> Argv:
+        """How the deletion of an expired key is told to others."""
+        return (b"UNLINK" if self.lazy_expire_unlink else b"DEL", key)
+
+    @contextlib.contextmanager
+    def hushed(self) -> Any:
+        """Look-ups inside neither mark keys as used nor count (debugging commands)."""
+        saved = self.touch_mode, self.hits, self.misses
+        self.touch_mode = TOUCH_NOT
+        try:
+            yield
+        finally:
+            self.touch_mode, self.hits, self.misses = saved
+
+    def _check(self) -> None:
+        for db in self.dbs:
+            db._check()

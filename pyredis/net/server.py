@@ -1,0 +1,377 @@
+"""The thin shell around the engine: sockets, timers, and the order of a batch.
+
+Theory of operation. The poller says which sockets are ready. For all of them together:
+fix the time, read and feed each, finish what the batch brought about, send what every
+session is owed, close who has to go. Between batches two timers run: the cron, ``hz``
+times a second, and one for the next deadline the engine knows of.
+
+Shell. Nothing here knows a command.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pyredis.net.connection import Connection, TLSConnection
+from pyredis.net.listeners import Listener, ListenError, listen_tcp, listen_unix
+from pyredis.net.poller import Ready, best_poller
+from pyredis.net.tls import TLSError, server_context
+from pyredis.session import Address, Session
+
+if TYPE_CHECKING:
+    from pyredis.config import Config
+    from pyredis.engine import Engine, LogFn
+
+_ACCEPTS_PER_CALL = 1000
+_TOO_MANY = b"-ERR max number of clients reached\r\n"
+_PROTECTED = (
+    b"-DENIED Redis is running in protected mode: no password is set, so only clients on the "
+    b"loopback interface are served. To serve others, set a password (requirepass), or switch "
+    b"the protection off with 'CONFIG SET protected-mode no' from this machine, with "
+    b"'protected-mode no' in the configuration file, or with '--protected-mode no' at start; "
+    b"without a password make sure that strangers cannot reach this port.\r\n"
+)
+
+
+class Server:
+    """Connects an engine to the network. Use ``start``, then run the loop."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        config: Config,
+        loop: asyncio.AbstractEventLoop,
+        log: LogFn,
+        on_exit: Callable[[int], None] = lambda status: None,
+    ) -> None:
+        self.engine = engine
+        self.config = config
+        self.loop = loop
+        self.log = log
+        self.on_exit = on_exit
+        self.connections: dict[int, Connection] = {}
+        self._poller = best_poller(loop, self._on_ready)
+        self._listeners: list[Listener] = []
+        self._tls: ssl.SSLContext | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_ms: int | None = None
+        self._cron: asyncio.TimerHandle | None = None
+        self._sweep: list[Connection] = []
+        self._closed = False
+
+    # Life
+
+    def start(self) -> None:
+        """Listen as configured. Raises ListenError or TLSError, leaving nothing open."""
+        config = self.config
+        try:
+            if config.port:
+                self._listen(listen_tcp(config.bind, config.port, config.tcp_backlog))
+            if config.tls_port:
+                self._tls = server_context(config)
+                self._listen(listen_tcp(config.bind, config.tls_port, config.tcp_backlog, True))
+            if config.unixsocket:
+                self._listen(
+                    [listen_unix(config.unixsocket, config.unixsocketperm, config.tcp_backlog)]
+                )
+        except (ListenError, TLSError):
+            self._stop_listening()
+            raise
+        config.subscribe(("port", "bind"), self._relisten_tcp)
+        config.subscribe(
+            [name for name in config_names(config) if name.startswith("tls-")
+             and name not in ("tls-replication", "tls-cluster")],
+            self._relisten_tls,
+        )
+        self._cron = self.loop.call_later(1 / config.hz, self._on_cron)
+
+    def close(self) -> None:
+        """Close everything; clients get what could still be sent at once."""
+        if self._closed:
+            return
+        self._closed = True
+        for timer in (self._timer, self._cron):
+            if timer is not None:
+                timer.cancel()
+        self._stop_listening()
+        for connection in list(self.connections.values()):
+            connection.flush()
+            self._drop(connection)
+        self._poller.close()
+
+    def wake(self) -> None:
+        """Run the end of a batch soon, though no client has sent anything."""
+        self.loop.call_soon(self._finish)
+
+    def _listen(self, listeners: list[Listener]) -> None:
+        for listener in listeners:
+            self._listeners.append(listener)
+            self.loop.add_reader(listener.sock.fileno(), self._accept, listener)
+
+    def _stop_listening(self, keep: Callable[[Listener], bool] = lambda listener: False) -> None:
+        for listener in [each for each in self._listeners if not keep(each)]:
+            self._listeners.remove(listener)
+            self.loop.remove_reader(listener.sock.fileno())
+            listener.sock.close()
+            if listener.path and os.path.exists(listener.path):
+                os.unlink(listener.path)
+
+    def _relisten_tcp(self) -> None:
+        """CONFIG SET port or bind: the new sockets first, then the old ones go."""
+        from pyredis.config import ConfigError
+
+        config = self.config
+        held = [each.sock.getsockname()[:2] for each in self._listeners
+                if not each.path and not each.tls]
+        fresh: list[Listener] = []
+        same_port = any(port == config.port for _, port in held)
+        if same_port:
+            # An address cannot be bound twice, so the old sockets have to go first.
+            self._stop_listening(keep=lambda each: bool(each.path) or each.tls)
+        try:
+            if config.port:
+                fresh = listen_tcp(config.bind, config.port, config.tcp_backlog)
+        except ListenError as error:
+            self.log("warning", str(error))
+            raise ConfigError("Unable to listen on this port") from error
+        self._stop_listening(keep=lambda each: bool(each.path) or each.tls)
+        self._listen(fresh)
+
+    def _relisten_tls(self) -> None:
+        """CONFIG SET tls-...: a new context, and new sockets if the port is another one."""
+        from pyredis.config import ConfigError
+
+        config = self.config
+        if not config.tls_port:
+            self._stop_listening(keep=lambda each: not each.tls)
+            return
+        try:
+            self._tls = server_context(config)
+        except TLSError as error:
+            self.log("warning", str(error))
+            raise ConfigError("Unable to update TLS configuration. Check server logs.") from error
+        ports = {each.sock.getsockname()[1] for each in self._listeners if each.tls}
+        if ports != {config.tls_port}:
+            try:
+                fresh = listen_tcp(config.bind, config.tls_port, config.tcp_backlog, True)
+            except ListenError as error:
+                raise ConfigError("Unable to listen on this port") from error
+            self._stop_listening(keep=lambda each: not each.tls)
+            self._listen(fresh)
+
+    # Connections
+
+    def _accept(self, listener: Listener) -> None:
+        for _ in range(_ACCEPTS_PER_CALL):
+            try:
+                sock, peer = listener.sock.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                self.log("warning", f"Accepting client connection: {error.strerror}")
+                return
+            sock.setblocking(False)
+            self._welcome(sock, peer, listener)
+
+    def _welcome(self, sock: socket.socket, peer: object, listener: Listener) -> None:
+        engine, config = self.engine, self.config
+        if len(self.connections) >= config.maxclients:
+            self._refuse(sock, _TOO_MANY)
+            return
+        address = _address(sock, peer, listener)
+        if not address.loopback and config.protected_mode and not config.requirepass:
+            self._refuse(sock, _PROTECTED)
+            return
+        if not listener.path:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            _keep_alive(sock, config.tcp_keepalive)
+        engine.begin_batch()
+        session = engine.connect(address)
+        connection: Connection
+        if listener.tls:
+            assert self._tls is not None
+            connection = TLSConnection(sock, session, self._tls)
+        else:
+            connection = Connection(sock, session)
+        session.wire = connection
+        self.connections[connection.fd] = connection
+        self._poller.add(connection.fd)
+
+    def _refuse(self, sock: socket.socket, why: bytes) -> None:
+        self.engine.stats.rejected_connections += 1
+        try:
+            sock.send(why)
+        except OSError:
+            pass  # the peer is gone already
+        sock.close()
+
+    def _drop(self, connection: Connection) -> None:
+        if self.connections.pop(connection.fd, None) is None:
+            return
+        self._poller.remove(connection.fd)
+        self.engine.disconnect(connection.session)
+        connection.session.wire = None
+        connection.close()
+
+    # The batch
+
+    def _on_ready(self, ready: Ready) -> None:
+        engine = self.engine
+        stats = engine.stats
+        connections = self.connections
+        engine.begin_batch()
+        for fd, readable, writable in ready:
+            connection = connections.get(fd)
+            if connection is None:
+                continue
+            if readable:
+                data = connection.read()
+                if data:
+                    stats.reads += 1
+                    stats.input_bytes += len(data)
+                    engine.feed(connection.session, data)
+                elif data is not None:
+                    self._hung_up(connection)
+                    continue
+            if writable:
+                self._send(connection)
+        self._finish()
+
+    def _hung_up(self, connection: Connection) -> None:
+        error = getattr(connection, "error", "")
+        if error:
+            self.log(
+                "verbose",
+                f"Error accepting a client connection: {error} "
+                f"(addr={connection.session.address.peer})",
+            )
+        self._drop(connection)
+
+    def _finish(self) -> None:
+        """The end of a batch: what it caused, then all output, then goodbyes."""
+        engine = self.engine
+        engine.end_batch()
+        for session in engine.take_output():
+            connection = session.wire
+            if connection is not None:
+                self._send(connection)
+        if engine.doomed:
+            for session in engine.take_doomed():
+                connection = session.wire
+                if connection is not None and (session.closing == "now" or connection.drained):
+                    self._drop(connection)
+        deadline_ms = engine.deadline_ms()
+        if deadline_ms != self._timer_ms:
+            self._set_timer(deadline_ms)
+        if engine.exit_status is not None:
+            self.on_exit(engine.exit_status)
+
+    def _send(self, connection: Connection) -> None:
+        stats = self.engine.stats
+        stats.output_bytes += connection.flush()
+        stats.writes += 1
+        if connection.broken:
+            self._drop(connection)
+            return
+        blocked = connection.session.unsent_bytes > 0
+        if blocked != connection.want_write:
+            connection.want_write = blocked
+            self._poller.want_write(connection.fd, blocked)
+        if not blocked and connection.session.closing == "reply":
+            self._drop(connection)
+
+    # Time
+
+    def _set_timer(self, deadline_ms: int | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._timer_ms = deadline_ms
+        if deadline_ms is not None:
+            wait_s = max(0, deadline_ms - self.engine.clock.now_ms()) / 1000
+            self._timer = self.loop.call_later(wait_s, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._timer_ms = None
+        self.engine.begin_batch()
+        self._finish()
+
+    def _on_cron(self) -> None:
+        self._cron = self.loop.call_later(1 / self.config.hz, self._on_cron)
+        self.engine.begin_batch()
+        self.engine.cron()
+        self._sweep_clients()
+        self._finish()
+
+    def _sweep_clients(self) -> None:
+        """Look after a share of the clients, so that each gets its turn about once a second."""
+        if not self._sweep:
+            self._sweep = list(self.connections.values())
+        share = max(5, len(self.connections) // self.config.hz)
+        timeout_ms = self.config.timeout * 1000
+        now_ms = self.engine.now_ms
+        for connection in self._sweep[-share:]:
+            session = connection.session
+            if session.closing == "now":
+                continue
+            if session.unsent_bytes:
+                self.engine.check_output_limit(session)
+            if (
+                timeout_ms
+                and now_ms - session.last_ms > timeout_ms
+                and not session.blocked
+                and _may_time_out(session)
+            ):
+                self.log("verbose", "Closing idle client")
+                self.engine.close(session, "now")
+        del self._sweep[-share:]
+
+
+def _may_time_out(session: Session) -> bool:
+    return not (session.channels or session.patterns or session.shard_channels or session.monitor)
+
+
+def config_names(config: Config) -> list[str]:
+    """All directive names."""
+    from pyredis.config import TABLE
+
+    return [row.name for row in TABLE]
+
+
+def _keep_alive(sock: socket.socket, interval_s: int) -> None:
+    """Probe a silent peer after ``interval_s`` and give it up after about twice that."""
+    if not interval_s:
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_KEEPIDLE"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, interval_s)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, interval_s // 3))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+
+
+def _address(sock: socket.socket, peer: object, listener: Listener) -> Address:
+    if listener.path:
+        name = f"{listener.path}:0"
+        return Address(name, name, sock.fileno(), unix=True)
+    host, port = peer[:2]  # type: ignore[index]
+    try:
+        local_host, local_port = sock.getsockname()[:2]
+    except OSError:
+        local_host, local_port = "?", 0
+    return Address(
+        _joined(host, port),
+        _joined(local_host, local_port),
+        sock.fileno(),
+        tls=listener.tls,
+        loopback=host == "::1" or host.startswith(("127.", "::ffff:127.")),
+    )
+
+
+def _joined(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,66 @@
+"""The TLS settings as an ``ssl.SSLContext``. Shell: reads certificate files."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyredis.config import Config
+
+_VERSIONS = {
+    "tlsv1": ssl.TLSVersion.TLSv1,
+    "tlsv1.1": ssl.TLSVersion.TLSv1_1,
+    "tlsv1.2": ssl.TLSVersion.TLSv1_2,
+    "tlsv1.3": ssl.TLSVersion.TLSv1_3,
+}
+
+
+class TLSError(Exception):
+    """The TLS settings cannot be used; the text says why."""
+
+
+def server_context(config: Config) -> ssl.SSLContext:
+    """The context for ``tls-port``. Raises TLSError naming the setting that is at fault."""
+    if not config.tls_cert_file:
+        raise TLSError("No tls-cert-file configured!")
+    asks_clients = config.tls_auth_clients != "no"
+    if asks_clients and not (config.tls_ca_cert_file or config.tls_ca_cert_dir):
+        raise TLSError(
+            "Either tls-ca-cert-file or tls-ca-cert-dir must be specified when tls-cluster, "
+            "tls-replication or tls-auth-clients are enabled!"
+        )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    wanted = [word for word in config.tls_protocols.lower().split() if word] or [
+        "tlsv1.2",
+        "tlsv1.3",
+    ]
+    unknown = [word for word in wanted if word not in _VERSIONS]
+    if unknown:
+        raise TLSError(f"Invalid tls-protocols specified: {config.tls_protocols}")
+    try:
+        versions = [_VERSIONS[word] for word in wanted]
+        context.minimum_version, context.maximum_version = min(versions), max(versions)
+        context.load_cert_chain(
+            config.tls_cert_file, config.tls_key_file or None, config.tls_key_file_pass or None
+        )
+        if asks_clients:
+            context.load_verify_locations(
+                config.tls_ca_cert_file or None, config.tls_ca_cert_dir or None
+            )
+            required = config.tls_auth_clients == "yes"
+            context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
+        if config.tls_ciphers:
+            context.set_ciphers(config.tls_ciphers)
+        if config.tls_prefer_server_ciphers:
+            context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
+        if not config.tls_session_caching:
+            context.options |= ssl.OP_NO_TICKET
+        if config.tls_dh_params_file:
+            context.load_dh_params(config.tls_dh_params_file)
+    except (OSError, ssl.SSLError, ValueError) as error:
+        names = [config.tls_cert_file, config.tls_key_file, config.tls_ca_cert_file]
+        lost = next((name for name in names if name and not Path(name).exists()), "")
+        raise TLSError(f"Failed to configure TLS: {lost or error}") from error
+    return context

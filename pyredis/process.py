@@ -1,0 +1,115 @@
+"""What surrounds the server as a Unix process: signals, pid file, limits, daemon, supervisor.
+
+Shell. The server must pass for redis-server with init scripts, systemd units and test
+tools, so the texts that these look for are Redis' own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import resource
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+from pyredis.log import Log
+
+if TYPE_CHECKING:
+    from pyredis.config import Config
+
+_RESERVED_FDS = 32
+"""Descriptors kept for files, listeners and the loop itself."""
+
+
+def daemonize() -> None:
+    """Detach from the terminal: the parent ends, the child goes on in a session of its own."""
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    if null > 2:
+        os.close(null)
+
+
+def write_pid_file(path: str, log: Log) -> None:
+    """Write our process id; a failure is only worth a line in the log."""
+    try:
+        with open(path, "w", encoding="ascii") as file:
+            file.write(f"{os.getpid()}\n")
+    except OSError as error:
+        log("warning", f"Failed to write PID file: {error.strerror}")
+
+
+def raise_open_files_limit(config: Config, log: Log) -> None:
+    """Make room for ``maxclients`` descriptors, or lower ``maxclients`` to what there is."""
+    wanted = config.maxclients + _RESERVED_FDS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft >= wanted:
+        return
+    for limit in (wanted, hard):
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, max(limit, hard)))
+            break
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted:
+        log(
+            "warning",
+            f"You requested maxclients of {config.maxclients} requiring at least {wanted} max "
+            f"file descriptors. Current maximum open files is {soft}. maxclients has been "
+            f"reduced to {max(1, soft - _RESERVED_FDS)} to compensate for low ulimit.",
+        )
+        config.maxclients = max(1, soft - _RESERVED_FDS)
+
+
+def tell_supervisor(state: str) -> None:
+    """systemd's notification protocol: one datagram to the socket it named."""
+    path = os.environ.get("NOTIFY_SOCKET")
+    if not path:
+        return
+    if path.startswith("@"):
+        path = "\0" + path[1:]
+    with (
+        contextlib.suppress(OSError),
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel,
+    ):
+        channel.connect(path)
+        channel.sendall(state.encode())
+
+
+def is_supervised(mode: str) -> bool:
+    """Whether ``supervised`` asks for notifications and somebody is there to get them."""
+    if mode == "upstart":
+        return bool(os.environ.get("UPSTART_JOB"))
+    return mode in ("systemd", "auto") and bool(os.environ.get("NOTIFY_SOCKET"))
+
+
+def stop_like_upstart() -> None:
+    """upstart's ``expect stop``: it continues us once it has seen us stopped."""
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def report_crashes(log: Log) -> None:
+    """Have the interpreter write the stacks of all threads on a fatal signal, into the log."""
+    target = sys.stderr
+    if log.path:
+        with contextlib.suppress(OSError):
+            target = open(log.path, "a", encoding="utf-8")  # noqa: SIM115  kept open for the crash
+    with contextlib.suppress(ValueError, OSError, AttributeError):
+        faulthandler.enable(file=target, all_threads=True)
+
+
+def set_oom_score(config: Config) -> None:
+    """oom-score-adj: how readily the kernel ends us, as a primary, when memory runs out."""
+    if config.oom_score_adj == "no":
+        return
+    score = config.oom_score_adj_values[0]
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "r+") as file:
+        if config.oom_score_adj != "absolute":
+            score += int(file.read().strip() or 0)
+            file.seek(0)
+        file.write(str(max(-1000, min(1000, score))))

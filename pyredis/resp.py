@@ -1,0 +1,441 @@
+"""The Redis serialization protocol, versions 2 and 3: replies out, requests in.
+
+Theory. Handlers return plain Python values; this file alone knows what they look
+like on the wire, in the version a client asked for with HELLO:
+
+    value                RESP2                       RESP3
+    None                 $-1                         _
+    bytes, bytearray     $5 hello                    $5 hello
+    int                  :5                          :5
+    float                bulk string                 ,1.5
+    bool                 :1 or :0                    #t or #f
+    list, tuple          *n                          *n
+    dict                 *2n, flattened              %n
+    Simple               +OK                         +OK
+    Error                -ERR ...                    -ERR ...
+    NullArray            *-1                         _
+    SetReply             *n                          ~n
+    PushReply            *n                          >n
+    Verbatim             bulk string                 =n txt:...
+    BigNumber            bulk string                 (123
+
+The type of a value decides, never its content: a stored ``b"OK"`` is a bulk string.
+Two values stand for how many replies there are rather than for one: ``NO_REPLY``
+and ``Replies`` (several top-level replies, as SUBSCRIBE sends).
+
+Requests are read by :class:`RequestReader`, an exact, resumable parser. The engine
+has a faster way for the common case (see ``engine.py``) and falls back to this one,
+which therefore is the only place that knows the protocol errors.
+
+Source: redis.io, "Redis serialization protocol specification".
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from pyredis.quoting import split_args
+from pyredis.types.doubles import format_double
+
+CRLF: Final = b"\r\n"
+
+
+class Simple:
+    """A simple string (status) reply, encoded once at construction."""
+
+    __slots__ = ("text", "wire")
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+        self.wire = b"+%b\r\n" % text
+
+    def __repr__(self) -> str:
+        return f"Simple({self.text!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Simple) and other.text == self.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+
+class Error(Exception):
+    """An error reply. Handlers raise it; it can also stand inside an array (EXEC).
+
+    ``text`` starts with the error code (``ERR``, ``WRONGTYPE`` ...).
+    """
+
+    def __init__(self, text: str | bytes) -> None:
+        raw = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
+        # A line break inside an error would end the reply early.
+        self.text: bytes = raw.replace(b"\r", b" ").replace(b"\n", b" ")
+        super().__init__(self.text)
+
+    @property
+    def code(self) -> str:
+        """The first word, under which INFO errorstats counts the error."""
+        return self.text.split(b" ", 1)[0].decode("latin-1")
+
+
+class SetReply(list[Any]):
+    """An unordered collection: a RESP3 set, a RESP2 array."""
+
+    __slots__ = ()
+
+
+class PushReply(list[Any]):
+    """Out-of-band data: a RESP3 push, a RESP2 array."""
+
+    __slots__ = ()
+
+
+class Replies(list[Any]):
+    """Several top-level replies to one command."""
+
+    __slots__ = ()
+
+
+class Verbatim:
+    """Text for people, with a three-letter format."""
+
+    __slots__ = ("format", "text")
+
+    def __init__(self, text: bytes, format: bytes = b"txt") -> None:
+        self.text = text
+        self.format = format
+
+
+class BigNumber:
+    """An integer outside the 64-bit range."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+
+class _Mark:
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+OK: Final = Simple(b"OK")
+QUEUED: Final = Simple(b"QUEUED")
+PONG: Final = Simple(b"PONG")
+NULL_ARRAY: Final = _Mark("NULL_ARRAY")
+NO_REPLY: Final = _Mark("NO_REPLY")
+
+Reply = Any
+"""What a handler may return: one of the values in the table above."""
+
+# Headers of the lengths seen most; one table look-up instead of a formatting.
+_SMALL = 1024
+INTEGERS: Final = tuple(b":%d\r\n" % n for n in range(_SMALL))
+_BULK_HEADS: Final = tuple(b"$%d\r\n" % n for n in range(_SMALL))
+_NEXT_HEADS: Final = tuple(b"\r\n$%d\r\n" % n for n in range(_SMALL))
+
+
+def encode(value: Reply, resp3: bool = False) -> bytes:
+    """The wire form of one reply. Raises TypeError for a value that is no reply."""
+    out: list[bytes] = []
+    encode_into(out, value, resp3)
+    return b"".join(out)
+
+
+def encode_into(out: list[bytes], value: Reply, resp3: bool) -> None:
+    """Append the wire form of ``value`` to ``out``, in pieces."""
+    kind = type(value)
+    if kind is bytes or kind is bytearray:
+        size = len(value)
+        if size < 4096:
+            out.append(b"$%d\r\n%b\r\n" % (size, value))
+        else:
+            # Large values are not copied into one piece. A bytearray may change later.
+            out.append(b"$%d\r\n" % size)
+            out.append(bytes(value))
+            out.append(CRLF)
+    elif kind is int:
+        out.append(b":%d\r\n" % value)
+    elif value is None:
+        out.append(b"_\r\n" if resp3 else b"$-1\r\n")
+    elif kind is list or kind is tuple:
+        if len(value) > 3 and _all_bytes(value):
+            _encode_bulks(out, value)
+        else:
+            out.append(b"*%d\r\n" % len(value))
+            for item in value:
+                encode_into(out, item, resp3)
+    elif kind is Simple:
+        out.append(value.wire)
+    elif kind is dict:
+        out.append(b"%%%d\r\n" % len(value) if resp3 else b"*%d\r\n" % (2 * len(value)))
+        for key, item in value.items():
+            encode_into(out, key, resp3)
+            encode_into(out, item, resp3)
+    elif kind is float:
+        text = format_double(value)
+        out.append(b",%b\r\n" % text if resp3 else b"$%d\r\n%b\r\n" % (len(text), text))
+    elif kind is bool:
+        if resp3:
+            out.append(b"#t\r\n" if value else b"#f\r\n")
+        else:
+            out.append(b":1\r\n" if value else b":0\r\n")
+    elif value is NULL_ARRAY:
+        out.append(b"_\r\n" if resp3 else b"*-1\r\n")
+    elif kind is SetReply or kind is PushReply:
+        mark = b"*" if not resp3 else b"~" if kind is SetReply else b">"
+        out.append(b"%b%d\r\n" % (mark, len(value)))
+        for item in value:
+            encode_into(out, item, resp3)
+    elif isinstance(value, Error):
+        out.append(b"-%b\r\n" % value.text)
+    elif kind is Verbatim:
+        if resp3:
+            out.append(b"=%d\r\n%b:%b\r\n" % (len(value.text) + 4, value.format, value.text))
+        else:
+            out.append(b"$%d\r\n%b\r\n" % (len(value.text), value.text))
+    elif kind is BigNumber:
+        text = b"%d" % value.value
+        out.append(b"(%b\r\n" % text if resp3 else b"$%d\r\n%b\r\n" % (len(text), text))
+    elif kind is Replies:
+        for item in value:
+            encode_into(out, item, resp3)
+    elif value is not NO_REPLY:
+        raise TypeError(f"not a reply: {value!r}")
+
+
+_BYTES_ONLY: Final = frozenset((bytes,))
+
+
+def _all_bytes(items: list[Any] | tuple[Any, ...]) -> bool:
+    return set(map(type, items)) == _BYTES_ONLY
+
+
+def _encode_bulks(out: list[bytes], items: list[bytes] | tuple[bytes, ...]) -> None:
+    """An array of bulk strings with the loops in C: headers and items interleaved."""
+    heads: list[bytes]
+    try:
+        heads = list(map(_NEXT_HEADS.__getitem__, map(len, items)))
+    except IndexError:
+        heads = [b"\r\n$%d\r\n" % len(item) for item in items]
+    pieces: list[bytes] = [b""] * (2 * len(items) + 1)
+    pieces[0:-1:2] = heads
+    pieces[1::2] = items
+    pieces[-1] = CRLF
+    out.append(b"*%d" % len(items))
+    out.append(b"".join(pieces))
+
+
+def encode_command(argv: list[bytes] | tuple[bytes, ...]) -> bytes:
+    """A request as clients, the AOF and the replication stream write it."""
+    out: list[bytes] = [b"*%d\r\n" % len(argv)]
+    for arg in argv:
+        out.append(b"$%d\r\n%b\r\n" % (len(arg), arg))
+    return b"".join(out)
+
+
+class ProtocolError(Exception):
+    """Input that is no request; the client gets ``text`` as an error and is closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+INLINE_MAX_BYTES: Final = 64 * 1024
+"""Longest inline request and longest count line."""
+MULTIBULK_MAX: Final = 2**31 - 1
+AUTH_MULTIBULK_MAX: Final = 10
+AUTH_BULK_MAX_BYTES: Final = 16384
+"""Before AUTH a client may not make the server hold more than this."""
+_KEEP_BYTES: Final = 65536
+
+_INTEGER: Final = re.compile(rb"(?:0|-?[1-9][0-9]{0,18})\Z")
+
+
+def _parse_length(text: bytes) -> int | None:
+    """A length as Redis reads it: canonical decimal only, no sign, space or zero in front."""
+    return int(text) if _INTEGER.match(text) else None
+
+
+class RequestReader:
+    """Bytes in, requests out, whatever the cuts between reads.
+
+    ``receive`` adds bytes; ``next`` returns one argument list or None when more bytes
+    are needed, and raises :class:`ProtocolError` at the first byte that cannot belong
+    to a request. An empty request (an empty line, ``*0``) is skipped.
+
+    The reader keeps its place between calls, so a request of a million arguments in
+    small pieces costs one pass, and a 512 MB value is copied once.
+    """
+
+    __slots__ = ("_argv", "_argv_bytes", "_buffer", "_bulk", "_left", "_pos", "_start")
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._pos = 0
+        self._start = 0  # where the request being read begins, -1 once that was dropped
+        self._left = 0  # arguments still to come, 0 between requests
+        self._bulk = -1  # length of the argument being read, -1 before its header
+        self._argv: list[bytes] = []
+        self._argv_bytes = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether bytes are held that did not make a request yet."""
+        return self._pos < len(self._buffer) or self._left > 0
+
+    @property
+    def held_bytes(self) -> int:
+        """Size of the query buffer: bytes held, arguments already read included."""
+        return len(self._buffer) - self._pos + self._argv_bytes
+
+    @property
+    def wanted_bytes(self) -> int:
+        """How many more bytes the argument being read needs, 0 when unknown."""
+        if self._bulk < 0:
+            return 0
+        return max(0, self._bulk + 2 - (len(self._buffer) - self._pos))
+
+    def receive(self, data: bytes) -> None:
+        """Add bytes from the connection."""
+        if self._pos > _KEEP_BYTES:
+            # A long request: what was read of it is in _argv, so let go of the raw bytes.
+            self._start = 0 if self._start == self._pos else -1
+            del self._buffer[: self._pos]
+            self._pos = 0
+        self._buffer += data
+
+    def take_back(self, limit_bytes: int) -> bytes | None:
+        """All bytes since the last request, leaving the reader empty; None when too many."""
+        if self._start < 0 or len(self._buffer) - self._start > limit_bytes:
+            return None
+        raw = bytes(self._buffer[self._start :])
+        self._buffer.clear()
+        self._pos = self._start = self._left = self._argv_bytes = 0
+        self._bulk = -1
+        self._argv = []
+        return raw
+
+    def next(
+        self,
+        bulk_max_bytes: int = 512 * 1024 * 1024,
+        authenticated: bool = True,
+    ) -> list[bytes] | None:
+        """The next request, or None. Raises ProtocolError."""
+        while True:
+            if self._left == 0:
+                if self._pos >= len(self._buffer):
+                    self._forget()
+                    return None
+                if self._buffer[self._pos] != 0x2A:  # "*"
+                    line = self._inline()
+                    if line is None:
+                        return None
+                    if line:
+                        return line
+                    continue
+                count = self._count(authenticated)
+                if count is None:
+                    return None
+                if count <= 0:
+                    self._forget()
+                    continue
+                self._left = count
+            if not self._arguments(bulk_max_bytes, authenticated):
+                return None
+            argv, self._argv = self._argv, []
+            self._argv_bytes = 0
+            self._forget()
+            return argv
+
+    def _forget(self) -> None:
+        """Mark everything before the current position as consumed."""
+        if self._pos >= len(self._buffer):
+            self._buffer.clear()
+            self._pos = 0
+        elif self._pos > _KEEP_BYTES:
+            del self._buffer[: self._pos]
+            self._pos = 0
+        self._start = self._pos
+
+    def _line_end(self, mark: bytes) -> int:
+        """Where the line ends, -1 when it does not yet.
+
+        Redis looks for the end with C's string functions, so a NUL hides all behind it and
+        the line never ends; such a client waits until it has sent too much.
+        """
+        end = self._buffer.find(mark, self._pos)
+        return -1 if end >= 0 and self._buffer.find(0, self._pos, end) >= 0 else end
+
+    def _inline(self) -> list[bytes] | None:
+        end = self._line_end(b"\n")
+        if end < 0:
+            if len(self._buffer) - self._pos > INLINE_MAX_BYTES:
+                raise ProtocolError("too big inline request")
+            return None
+        line = bytes(self._buffer[self._pos : end])
+        self._pos = end + 1
+        if line.endswith(b"\r"):
+            line = line[:-1]
+        self._forget()
+        try:
+            return split_args(line)
+        except ValueError:
+            raise ProtocolError("unbalanced quotes in request") from None
+
+    def _count(self, authenticated: bool) -> int | None:
+        end = self._line_end(b"\r")
+        if end < 0:
+            if len(self._buffer) - self._pos > INLINE_MAX_BYTES:
+                raise ProtocolError("too big mbulk count string")
+            return None
+        if end + 1 >= len(self._buffer):
+            return None
+        count = _parse_length(bytes(self._buffer[self._pos + 1 : end]))
+        if count is None or count > MULTIBULK_MAX:
+            raise ProtocolError("invalid multibulk length")
+        if count > AUTH_MULTIBULK_MAX and not authenticated:
+            raise ProtocolError("unauthenticated multibulk length")
+        self._pos = end + 2
+        return count
+
+    def _arguments(self, bulk_max_bytes: int, authenticated: bool) -> bool:
+        """Read arguments until the request is whole; False when bytes run out."""
+        buffer = self._buffer
+        while self._left:
+            if self._bulk < 0:
+                end = self._line_end(b"\r")
+                if end < 0:
+                    if len(buffer) - self._pos > INLINE_MAX_BYTES:
+                        raise ProtocolError("too big bulk count string")
+                    return False
+                if end + 1 >= len(buffer):
+                    return False
+                if buffer[self._pos] != 0x24:  # "$"
+                    raise ProtocolError("expected '$', got '%c'" % buffer[self._pos])
+                size = _parse_length(bytes(buffer[self._pos + 1 : end]))
+                if size is None or size < 0 or size > bulk_max_bytes:
+                    raise ProtocolError("invalid bulk length")
+                if size > AUTH_BULK_MAX_BYTES and not authenticated:
+                    raise ProtocolError("unauthenticated bulk length")
+                self._pos = end + 2
+                self._bulk = size
+            start = self._pos
+            end = start + self._bulk
+            if len(buffer) < end + 2:
+                return False
+            with memoryview(buffer) as view:
+                self._argv.append(bytes(view[start:end]))
+            # Redis skips the two bytes after a value without looking at them.
+            self._argv_bytes += self._bulk
+            self._pos = end + 2
+            self._bulk = -1
+            self._left -= 1
+        return True

@@ -1,0 +1,167 @@
+"""One client as the engine sees it: identity, protocol, modes, and the output it is owed.
+
+A session knows no socket. The shell feeds its bytes to the engine, and after each batch
+sends what the engine left in ``out``. The modes a connection can be in (not yet
+authenticated, inside MULTI, subscribed under RESP2, a monitor, blocked, replies off)
+are data here and *gates* in ``gates.py``: a plain session has none and pays for none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pyredis.resp import RequestReader
+
+if TYPE_CHECKING:
+    from pyredis.commands.registry import Entry
+    from pyredis.keyspace import Database
+
+REPLY_ON, REPLY_OFF, REPLY_SKIP_NEXT, REPLY_SKIP = range(4)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a client comes from and where it arrived."""
+
+    peer: str
+    local: str
+    fd: int = -1
+    unix: bool = False
+    tls: bool = False
+    loopback: bool = True
+
+
+@dataclass(slots=True)
+class Block:
+    """What a handler returns when it has to wait.
+
+    ``keys`` wake the client when they come into being with a value of type ``kind`` (any
+    when None); the command then runs again with the same arguments, or with ``argv``.
+    ``deadline_ms`` is absolute, 0 for none. ``on_timeout`` is the reply then, and also at
+    once where waiting is impossible (MULTI, scripts). With ``on_removal`` the client is
+    woken by the key's deletion too (a consumer group that is gone).
+    """
+
+    keys: tuple[bytes, ...]
+    deadline_ms: int
+    on_timeout: Any
+    kind: type | None = None
+    on_removal: bool = False
+    argv: tuple[bytes, ...] | None = None
+
+
+@dataclass(slots=True)
+class Blocked:
+    """The state of a session that waits: what, since when, until when."""
+
+    block: Block
+    entry: Entry
+    argv: list[bytes]
+    db: Database
+    since_ns: int
+
+
+class Session:
+    """State of one client. Created and owned by the engine."""
+
+    __slots__ = (
+        "address",
+        "authenticated",
+        "blocked",
+        "capabilities",
+        "channels",
+        "closing",
+        "commands",
+        "created_ms",
+        "db",
+        "dirty_exec",
+        "gates",
+        "id",
+        "last_command",
+        "last_ms",
+        "lib_name",
+        "lib_ver",
+        "monitor",
+        "multi",
+        "multi_bytes",
+        "name",
+        "no_evict",
+        "no_touch",
+        "obuf_soft_since_ms",
+        "out",
+        "patterns",
+        "pending",
+        "postponed",
+        "query_peak_bytes",
+        "queued",
+        "reader",
+        "read_bytes",
+        "reply_mode",
+        "resp3",
+        "shard_channels",
+        "unsent_bytes",
+        "unsent_pieces",
+        "user",
+        "watching",
+        "wire",
+        "written_bytes",
+    )
+
+    def __init__(self, number: int, db: Database, address: Address, now_ms: int) -> None:
+        self.id = number
+        self.address = address
+        self.created_ms = now_ms
+        self.last_ms = now_ms
+        self.name = b""
+        self.lib_name = b""
+        self.lib_ver = b""
+        self.user = b"default"
+        self.authenticated = True
+        self.resp3 = False
+        self.db = db
+        self.reader = RequestReader()
+        self.out: list[bytes] = []
+        self.queued = False  # already among the engine's sessions with output
+        self.unsent_bytes = 0  # what the shell could not send yet
+        self.unsent_pieces = 0
+        self.obuf_soft_since_ms = 0
+        self.closing = ""  # "", "reply" (close once the output is sent) or "now"
+        self.gates: tuple[Gate, ...] = ()
+        self.reply_mode = REPLY_ON
+        self.no_touch = False
+        self.no_evict = False
+        self.monitor = False
+        self.multi: list[tuple[Entry, list[bytes]]] | None = None
+        self.multi_bytes = 0
+        self.dirty_exec = ""  # "" , "cas" (a watched key changed) or "error" (bad queued command)
+        self.watching: dict[tuple[Database, bytes], bool] = {}
+        self.channels: dict[bytes, None] = {}
+        self.patterns: dict[bytes, None] = {}
+        self.shard_channels: dict[bytes, None] = {}
+        self.blocked: Blocked | None = None
+        self.postponed = False  # its next command waits for the end of CLIENT PAUSE
+        self.pending = b""  # input that came while blocked
+        self.last_command: Entry | None = None
+        self.commands = 0
+        self.read_bytes = 0
+        self.written_bytes = 0
+        self.query_peak_bytes = 0
+        self.capabilities: set[bytes] = set()
+        self.wire: Any = None  # the shell's side of this session
+
+    @property
+    def subscriptions(self) -> int:
+        """Channels and patterns together: what SUBSCRIBE replies count."""
+        return len(self.channels) + len(self.patterns)
+
+    @property
+    def kind(self) -> str:
+        """The class of client whose output buffer limits apply: normal, replica or pubsub."""
+        if self.channels or self.patterns or self.shard_channels:
+            return "pubsub"
+        return "normal"
+
+
+Gate = Callable[..., Any]

@@ -1,0 +1,168 @@
+"""A side index over the keys of a dict or set: fair dice and a stateless cursor.
+
+Python's dict and set offer neither a random element in O(1) nor a position that survives
+writes. `KeyIndex` adds both beside the collection, and is built only when first asked for.
+
+Vocabulary
+    live    the keys the collection holds now
+    order   list of keys, each at most once; a place is an index into it
+    stale   keys that were deleted but are still listed
+
+    set(order) == live | stale        live & stale == {}
+
+Writes are cheap because nothing is looked up: a new key is appended, a deleted key is only
+marked stale, and a stale key that comes back is unmarked at its old place. A stale entry
+leaves when somebody meets it: the last entry moves into its place (or it was the last itself).
+So there are two kinds of motion only: **a key enters at the right end, and a listed key never
+moves but to the left.**
+
+The cursor
+    SCAN walks from the right to the left. Its cursor is the number of places not yet visited,
+    so it needs no memory on the server: a page of `count` visits the places
+    cursor-count .. cursor-1 and answers with cursor-count. Zero places left is the end; since
+    no walk can be under way with nothing left to visit, a 0 that comes in means "start", that
+    is len(order). A cursor beyond the list is clamped to its length.
+
+    Guarantee: a key that is live from the first page to the last is returned at least once.
+    Proof: at the start all places are < cursor, so the key's place is. Keys move to the left
+    only, so this stays true between pages, also after clamping, as every place is < len(order).
+    A page either visits the key's place, or leaves it below the new cursor. At cursor 0 no
+    place is below the cursor, so the key was returned on the way. A key may be returned twice,
+    as in Redis: an entry already visited can be moved to the left of the cursor. One that comes
+    or goes during the walk may or may not appear.
+
+    (Redis gets the same guarantee for its hash table from a cursor counted with reversed bits,
+    following Pieter Noordhuis; a dict's slots cannot be seen from Python, hence the list.)
+
+Bound
+    When more than half of the entries (plus SLACK) are stale, every `discard` sweeps a few
+    places on its own. One round of the sweep takes at most len(order) / SWEEP discards, which
+    keeps len(stale) <= 3/4 * len(order) + SLACK, so no single call is ever long and memory
+    stays within a constant factor of the live keys.
+
+A collection that has built an index keeps it while it lives: throwing the index away and
+building another would change the places under running cursors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+from random import Random
+
+SLACK = 64
+SWEEP = 4
+
+
+class KeyIndex:
+    """The index of one collection; the owner reports every key that enters or leaves."""
+
+    __slots__ = ("order", "place", "stale")
+
+    def __init__(self, keys: Iterable[bytes] = ()) -> None:
+        """Lists the given distinct keys. O(n)."""
+        self.order: list[bytes] = list(keys)
+        self.stale: set[bytes] = set()
+        self.place = 0  # where the next sweep goes on
+
+    def __len__(self) -> int:
+        """Returns the number of live keys. O(1)."""
+        return len(self.order) - len(self.stale)
+
+    def add(self, key: bytes) -> None:
+        """Lists a key that was not live. O(1). Adding a live key breaks the index."""
+        if key in self.stale:
+            self.stale.remove(key)
+        else:
+            self.order.append(key)
+
+    def discard(self, key: bytes) -> None:
+        """Marks a live key as deleted. O(1). Discarding a key not listed breaks the index."""
+        stale = self.stale
+        stale.add(key)
+        if len(stale) * 2 > len(self.order) + 2 * SLACK:
+            self.tidy(SWEEP)
+
+    def clear(self) -> None:
+        """Forgets every key, as when the collection is emptied at once."""
+        self.order.clear()
+        self.stale.clear()
+        self.place = 0
+
+    def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
+        """Visits `count` >= 1 places; returns the next cursor (0: done) and the live keys seen.
+
+        Nothing changes. A page may be short or empty before the end. O(count).
+        """
+        order, stale = self.order, self.stale
+        length = len(order)
+        if not 0 < cursor <= length:
+            cursor = length
+        left = cursor - count if cursor > count else 0
+        page = order[left:cursor]
+        if stale:
+            page = [key for key in page if key not in stale]
+        return left, page
+
+    def sample(self, rng: Random) -> bytes | None:
+        """Returns a live key, each equally likely, or None when there is none.
+
+        Stale entries hit on the way are removed, so it ends; expected O(1), since the bound
+        above leaves at least about a quarter of the places live.
+        """
+        order, stale = self.order, self.stale
+        while len(order) > len(stale):
+            place = int(rng.random() * len(order))
+            key = order[place]
+            if not stale or key not in stale:
+                return key
+            order[place] = order[-1]
+            order.pop()
+            stale.remove(key)
+        return None
+
+    def sample_many(self, rng: Random, count: int) -> list[bytes]:
+        """Returns `count` independent samples, repeats included; [] when no key is live."""
+        order, random = self.order, rng.random
+        if len(order) == len(self.stale):
+            return []
+        if not self.stale:
+            length = len(order)
+            return [order[int(random() * length)] for _ in range(count)]
+        picked = (self.sample(rng) for _ in range(count))
+        return [key for key in picked if key is not None]
+
+    def tidy(self, budget: int) -> None:
+        """Removes stale entries in at most `budget` steps, going on where it last stopped.
+
+        One step drops a stale entry at the right end, or inspects one place. O(budget).
+        """
+        order, stale, place = self.order, self.stale, self.place
+        for _ in range(budget):
+            if not stale:
+                # An emptied set keeps its large table until it is cleared, which is O(1) now.
+                stale.clear()
+                break
+            last = order[-1]
+            if last in stale:
+                order.pop()
+                stale.remove(last)
+                continue
+            if place >= len(order):
+                place = 0
+            key = order[place]
+            if key in stale:
+                order[place] = last
+                order.pop()
+                stale.remove(key)
+            place += 1
+        self.place = place
+
+    def _check(self, live: AbstractSet[bytes]) -> None:
+        """Asserts every invariant against the keys the owner really holds."""
+        listed = set(self.order)
+        assert len(listed) == len(self.order), "a key is listed twice"
+        assert listed == live | self.stale, "listed keys are not live and stale ones together"
+        assert not live & self.stale, "a live key is marked stale"
+        assert len(self) == len(live)
+        assert len(self.stale) * 4 <= len(self.order) * 3 + 4 * SLACK, "too many stale entries"

@@ -1,0 +1,82 @@
+"""The effects of one unit of execution, gathered once and handed to everybody.
+
+A unit is one command, one EXEC, one script, one expired or evicted key, together with
+all that it causes. While it runs, the keyspace records two kinds of things in it:
+
+* *changes* ``(db, key, event)``: what WATCH, key notifications and client tracking
+  derive from;
+* *commands* ``(db index, argv)``: what the AOF and the replicas are to execute so as
+  to arrive at the same data. By default that is the request itself if it changed
+  anything. A handler whose result depends on time, chance or who waited says what to
+  write instead (EXPIRE becomes PEXPIREAT, SPOP becomes SREM).
+
+When nobody listens nothing is recorded: the keyspace then only counts its changes.
+Closing the unit wraps several commands in MULTI and EXEC, so they take effect together
+elsewhere too, and gives the same list to every feed.
+
+Model: Redis 7's ``propagatePendingCommands``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pyredis.keyspace import Database
+
+Argv = tuple[bytes, ...]
+Feed = Callable[[list[tuple[int, Argv]]], None]
+"""A consumer of closed units: database index and request, in order."""
+
+# Which class of keyspace notifications (see notify-keyspace-events) an event is in.
+_CLASSES: Final = {
+    "g": "del expire persist rename_from rename_to move_from move_to copy_to restore",
+    "$": "set setrange append incrby incrbyfloat setbit",
+    "l": "lpush rpush lpop rpop linsert lset lrem ltrim sortstore",
+    "s": "sadd srem spop sinterstore sunionstore sdiffstore",
+    "h": "hset hincrby hincrbyfloat hdel hexpire hpersist hexpired",
+    "z": "zadd zincr zrem zremrangebyscore zremrangebyrank zremrangebylex zpopmin zpopmax"
+    " zinterstore zunionstore zdiffstore zrangestore geosearchstore",
+    "t": "xadd xdel xtrim xsetid xgroup-create xgroup-createconsumer xgroup-setid"
+    " xgroup-destroy xgroup-delconsumer xclaim xautoclaim",
+    "x": "expired",
+    "e": "evicted",
+    "m": "keymiss",
+    "n": "new",
+}
+EVENT_CLASS: Final = {event: kind for kind, events in _CLASSES.items() for event in events.split()}
+
+
+class Unit:
+    """What has happened since the last close. One a server, reused."""
+
+    __slots__ = ("changes", "commands", "depth", "dirty", "explicit")
+
+    def __init__(self) -> None:
+        self.changes: list[tuple[Database, bytes, str]] = []
+        self.commands: list[tuple[int, Argv]] = []
+        self.dirty = False  # the running command changed something
+        self.explicit = False  # the running command said what to propagate
+        self.depth = 0  # EXEC and scripts hold the unit open
+
+    def begin_command(self) -> None:
+        """A new command starts inside the unit."""
+        self.dirty = self.explicit = False
+
+    def end_command(self, db_index: int, argv: Argv) -> None:
+        """The command is over: by default, a change propagates the request as it came."""
+        if self.dirty and not self.explicit:
+            self.commands.append((db_index, argv))
+        self.dirty = self.explicit = False
+
+    def take_commands(self) -> list[tuple[int, Argv]]:
+        """The commands to propagate, as one transaction when there are several."""
+        commands, self.commands = self.commands, []
+        if len(commands) > 1:
+            return [
+                (commands[0][0], (b"MULTI",)),
+                *commands,
+                (commands[-1][0], (b"EXEC",)),
+            ]
+        return commands

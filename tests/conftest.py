@@ -1,0 +1,35 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support import REDIS_SERVER, EngineClient, RealRedis, Twin, new_client
+
+
+@pytest.fixture
+def client() -> EngineClient:
+    """A client of a fresh engine."""
+    return new_client()
+
+
+@pytest.fixture(scope="session")
+def real_redis() -> Iterator[RealRedis]:
+    """A redis-server for the whole run; tests that need it are skipped without one."""
+    if REDIS_SERVER is None:
+        pytest.skip("redis-server is not installed")
+    server = RealRedis()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def twin(real_redis: RealRedis) -> Iterator[Twin]:
+    """A fresh pair of connections over empty databases."""
+    real = real_redis.client()
+    real("FLUSHALL")
+    real("CONFIG", "RESETSTAT")
+    yield Twin(real, new_client())
+    real.close()
