@@ -63,4 +63,4 @@ def info(port: int, section: bytes) -> dict[str, str]:
                 raise ReplyError("the server closed the connection")
             text += chunk
     pairs = (row.split(":", 1) for row in text.decode().splitlines() if ":" in row)
-    return {key: value for key, value in pairs}
+    return dict(pairs)

@@ -119,5 +119,5 @@ def _pair(
 SECTIONS = (
     *_pair("plain", "No pipelining, 50 clients", 1, 50, 50_000, EVERYTHING, PLAIN_FLOORS, None),
     *_pair("p16", "16 a pipeline, 50 clients", 16, 50, 200_000, TYPES, PIPELINE_FLOORS, 0.30),
-    *_pair("p100", "100 a pipeline, 10 clients", 100, 10, 200_000, TYPES, {}, 0.30),
+    *_pair("p100", "100 a pipeline, 10 clients", 100, 10, 400_000, TYPES, {}, 0.30),
 )

@@ -108,16 +108,21 @@ def spawned(target: Target, core: int) -> Iterator[tuple["subprocess.Popen[bytes
     port = free_port()
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        with pinned(core):
+        errors = Path(folder, "stderr")
+        with pinned(core), errors.open("wb") as sink:
             process = subprocess.Popen(
                 target.argv(port),
                 cwd=folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
+                stderr=sink,
             )
         try:
             yield process, port
+        except Exception as error:
+            error.add_note(f"{target.name} said: {errors.read_bytes()[-2000:].decode()}")
+            raise
         finally:
             process.terminate()
             try:

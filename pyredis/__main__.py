@@ -17,7 +17,14 @@ from collections.abc import Sequence
 
 from pyredis import process
 from pyredis.config import Config
-from pyredis.configfile import DiskFiles, FatalConfigError, Loader, parse_command_line, resolve_dir
+from pyredis.configfile import (
+    DiskFiles,
+    FatalConfigError,
+    Loader,
+    parse_command_line,
+    resolve_dir,
+    rewrite_file,
+)
 from pyredis.engine import Engine
 from pyredis.log import Log
 from pyredis.net.listeners import ListenError
@@ -25,6 +32,7 @@ from pyredis.net.server import Server
 from pyredis.net.tls import TLSError
 from pyredis.ports import SystemClock
 from pyredis.server import command_table
+from pyredis.unixhost import UnixHost
 from pyredis.version import REDIS_VERSION, VERSION
 
 PROGRAM = "pyredis-server"
@@ -121,8 +129,13 @@ def serve(config: Config, path: str | None, arguments: Sequence[str]) -> int:
 
     loop = _new_loop()
     asyncio.set_event_loop(loop)
-    engine = Engine(config, SystemClock(), random.Random(os.urandom(16)), command_table(), log)
+    supervisor = "upstart" if config.supervised == "upstart" else "systemd"
+    host = UnixHost(log, supervisor if supervised else "no", lambda: config.use_exit_on_panic)
+    rng = random.Random(os.urandom(16))
+    engine = Engine(config, SystemClock(), rng, command_table(), log, host)
     engine.config_path = path
+    if path is not None:
+        engine.rewrite_config = lambda: rewrite_file(path, config, DiskFiles())
     engine.arguments = list(arguments)
     status = 0
 
@@ -168,6 +181,8 @@ def serve(config: Config, path: str | None, arguments: Sequence[str]) -> int:
                 os.unlink(pid_path)
         log("warning", "Redis is now ready to exit, bye bye...")
         loop.close()
+    if host.restart_delay_ms is not None:
+        host.begin_anew()
     return status
 
 

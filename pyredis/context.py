@@ -16,10 +16,11 @@ class Context:
     """One a server, pointed at the running session by the engine.
 
     ``db`` is the session's selected database. ``config`` holds the settings as
-    attributes (``ctx.config.hash_max_listpack_entries``).
+    attributes (``ctx.config.hash_max_listpack_entries``). ``argv`` is the whole request;
+    only handlers of subcommands may rely on it.
     """
 
-    __slots__ = ("config", "db", "engine", "ks", "rng", "session")
+    __slots__ = ("argv", "config", "db", "engine", "ks", "rng", "secrets", "session")
 
     def __init__(self, engine: Engine, config: Config, ks: Keyspace, rng: Rng) -> None:
         self.engine = engine
@@ -28,6 +29,8 @@ class Context:
         self.rng = rng
         self.db: Database = ks.dbs[0]
         self.session: Session
+        self.argv: list[bytes] = []
+        self.secrets: frozenset[int] = frozenset()
 
     @property
     def now_ms(self) -> int:
@@ -48,3 +51,9 @@ class Context:
         """Replicas and the AOF get nothing for this request, though it counted as a change."""
         if self.ks.feeds:
             self.ks.unit.explicit = True
+            self.ks.after = True  # so that the mark is taken off again
+
+    def redact(self, *positions: int) -> None:
+        """Keep arguments (the command's name is 0) out of MONITOR and the slow log."""
+        self.secrets = self.secrets.union(positions)
+        self.ks.after = True

@@ -5,16 +5,10 @@ readable, ``feed`` for each of them, and ``end_batch``; then it sends what stand
 ``out`` of every session in ``take_output``. The time is read once a batch, as Redis
 reads it once an event-loop cycle.
 
-``feed`` is the hot path. One C call splits the input at line ends. In a well-formed
-request every second part is a length header, so a request is recognised by comparing
-headers with a table (``b"$0", b"$1", ...``) indexed by the real lengths: no number is
-parsed, and a value that holds a line break simply fails the comparison. Whatever fails
-(cut requests, odd spellings, subcommands, inline commands, errors) goes to the exact
-parser and to ``execute``, which does the same work in the open.
-
-Around a handler's run there is nothing but a clock reading and three counters. What
-else a command can cause is announced in one flag, ``ks.after``: the unit of effects is
-to be closed, a key became ready for those who wait, a session changed its mode.
+Plain requests run in ``hotpath.py``. Everything else (cut requests, odd spellings,
+subcommands, sessions in a special mode) goes through the exact parser and ``execute``,
+where every step that a request takes can be read in order: admission, the call itself
+with its counters, the reply, and the closing of its unit of effects.
 """
 
 from __future__ import annotations
@@ -23,17 +17,25 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from pyredis import hotpath
 from pyredis.blocking import Waiters
 from pyredis.commands.registry import Entry, Table
 from pyredis.context import Context
-from pyredis.gates import Pause, gates_for
+from pyredis.expire import ActiveExpire
+from pyredis.gates import POSTPONED, Pause, gates_for
+from pyredis.host import Host
 from pyredis.keyspace import TOUCH_LFU, TOUCH_LRU, TOUCH_NOT, Database, Keyspace
+from pyredis.latency import LatencyMonitor
+from pyredis.lazyfree import LazyFree
+from pyredis.memory import MemoryMeter
+from pyredis.metrics import Metrics
 from pyredis.pubsub import PubSub
 from pyredis.resp import (
     INTEGERS,
     NO_REPLY,
     Error,
     ProtocolError,
+    PushReply,
     Replies,
     Simple,
     encode,
@@ -49,18 +51,21 @@ from pyredis.session import (
     Session,
 )
 from pyredis.stats import Stats
+from pyredis.switches import Switches
 from pyredis.unit import EVENT_CLASS, Feed
 
 if TYPE_CHECKING:
     from pyredis.config import Config
     from pyredis.ports import Clock, Rng
 
-CRLF: Final = b"\r\n"
-FAST_MAX_BYTES: Final = 16384
-"""Largest input taken apart by splitting; also what the shell reads at once."""
-_COUNTS: Final = {b"*%d" % n: n for n in range(1, 1025)}
-_LENGTHS: Final = tuple(b"$%d" % n for n in range(2 * FAST_MAX_BYTES + 1))
-_PIECE_BYTES: Final = 4096
+_UNMONITORED: Final = frozenset(("skip_monitor", "admin"))
+_TIDY_STEPS: Final = 1000  # places of a key index looked at in one turn of the cron
+
+_HELD_MAX_BYTES: Final = 4096
+"""A cut request up to this size is put before the next input, for the hot path to try again."""
+
+_SHOWN_BYTES: Final = 128
+"""How much of a request error texts repeat."""
 
 LogFn = Callable[[str, str], None]
 
@@ -75,21 +80,35 @@ class Engine:
         rng: Rng,
         table: Table,
         log: LogFn = lambda level, text: None,
+        host: Host | None = None,
     ) -> None:
         self.config = config
         self.clock = clock
         self.rng = rng
         self.table = table
         self.log = log
+        self.host = host or Host()
         self.stats = Stats()
         self.ks = Keyspace(config.databases, rng)
         self.ks.set_time(clock.now_ms())
         self.started_ms = self.ks.now_ms
         self.run_id = "%040x" % rng.getrandbits(160)
+        self.replid = "%040x" % rng.getrandbits(160)  # names the history of the data
+        self.replid2 = "0" * 40  # the history it came from
+        self.mode = "cluster" if config.cluster_enabled else "standalone"
+        self.role = "master"  # or "replica"
         self.sessions: dict[int, Session] = {}
         self.next_id = 1
         self.waiters = Waiters(self.ks)
         self.pubsub = PubSub(self.push)
+        self.expire = ActiveExpire(self.ks, clock, self.close_unit)
+        self.lazyfree = LazyFree(clock)
+        self.ks.free = self.lazyfree.add
+        self.memory = MemoryMeter(self.host)
+        self.metrics = Metrics(self)
+        self.latency = LatencyMonitor()
+        self.switches = Switches()
+        self.cron_jobs: list[Callable[[], None]] = [self.metrics.sample, self.memory.sample]
         self.pause = Pause()
         self.monitors: dict[Session, None] = {}
         self.gates: list[Any] = []
@@ -97,16 +116,19 @@ class Engine:
         self.doomed: list[Session] = []
         self.exit_status: int | None = None  # set when the process is to end
         self.config_path: str | None = None
+        self.rewrite_config: Callable[[], None] | None = None  # raises OSError
         self.arguments: list[str] = []
         self.ctx = Context(self, config, self.ks, rng)
-        self.slow_ns = 10_000_000
+        self.slow_ns = 10_000_000  # what takes longer is the slow log's or the latency monitor's
+        self._slowlog_ns = 10_000_000
         self._with_output: list[Session] = []
-        self._running: Session | None = None
-        self._deferred: list[bytes] = []
+        self.running: Session | None = None
+        self._deferred: list[tuple[Session, bytes]] = []
         self._resumed: list[Session] = []
-        self._clock_ns = clock.steady_ns
+        self.clock_ns = clock.steady_ns
         self._notify: frozenset[str] = frozenset()
         self._serving = False
+        self._pause_lifted = False
         self._follow_config()
 
     # The shell's side
@@ -131,6 +153,7 @@ class Engine:
         if self.sessions.pop(session.id, None) is None:
             return
         session.closing = "now"
+        session.postponed = False
         self.waiters.release(session)
         self.unwatch(session)
         self.pubsub.forget(session)
@@ -148,16 +171,33 @@ class Engine:
         """Serve what time has brought: deadlines of blocked clients, ends of pauses."""
         now_ms = self.ks.now_ms
         for session in self.waiters.expired(now_ms):
-            self.unblock(session, timed_out=True)
-        if self.pause.active and self.pause.expire(now_ms):
-            self.resume_paused()
+            self.unblock(session)
+        if self._pause_lifted or (self.pause.active and self.pause.expire(now_ms)):
+            self._resume_paused()
         if self.ks.after:
-            self._close_unit()
+            self.close_unit()
+        if self.expire.pressed:
+            self.expire.run("fast", self.config.hz, self.config.active_expire_effort)
         while self._resumed:
             session = self._resumed.pop(0)
             if not session.closing and session.blocked is None:
                 self._drain(session)
                 self._queue_output(session)
+
+    def cron(self) -> None:
+        """The chores. The shell calls it ``hz`` times a second between begin and end of a batch."""
+        if self.switches.cron_paused:
+            return
+        spent_ns = self.expire.spent_ns
+        self.expire.run("slow", self.config.hz, self.config.active_expire_effort)
+        self.latency.add("expire-cycle", self.expire.spent_ns - spent_ns, self.now_ms)
+        for db in self.ks.dbs:
+            for index in (db.keys, db.expires_index):
+                if index is not None:
+                    index.tidy(_TIDY_STEPS)
+        self.lazyfree.run()
+        for job in self.cron_jobs:
+            job()
 
     def deadline_ms(self) -> int | None:
         """When ``end_batch`` has to run next even if no input comes, None if it need not."""
@@ -165,10 +205,14 @@ class Engine:
         return min((end for end in ends if end is not None), default=None)
 
     def take_output(self) -> list[Session]:
-        """The sessions with bytes in ``out``, each once."""
+        """The sessions with bytes in ``out``, each once, for the shell to send all of it."""
         sessions, self._with_output = self._with_output, []
+        now_ms = self.ks.now_ms
         for session in sessions:
             session.queued = False
+            session.last_ms = now_ms
+            if session.measured_pieces:
+                session.measured_bytes = session.measured_pieces = 0
         return sessions
 
     def take_doomed(self) -> list[Session]:
@@ -186,124 +230,32 @@ class Engine:
         ks = self.ks
         reader = session.reader
         session.last_ms = ks.now_ms
-        session.read_bytes += len(data)
-        if session.blocked is not None or session.closing:
+        if session.closing:
+            return
+        if session.blocked is not None:
             reader.receive(data)
             self._bound_input(session)
             return
         if reader.busy:
-            held = reader.take_back(_PIECE_BYTES)
+            held = reader.take_back(_HELD_MAX_BYTES)
             if held is None:
                 reader.receive(data)
                 self._drain(session)
                 self._queue_output(session)
                 return
             data = held + data
-        if session.gates or len(data) > 2 * FAST_MAX_BYTES:
+        if session.gates or len(data) > hotpath.INPUT_MAX_BYTES:
             reader.receive(data)
             self._drain(session)
             self._queue_output(session)
             return
 
-        ctx = self.ctx
-        ctx.session = self._running = session
-        ctx.db = session.db
-        tokens = self.table.by_token
-        clock_ns = self._clock_ns
-        slow_ns = self.slow_ns
-        out = session.out.append
-        parts = data.split(CRLF)
-        end = len(parts) - 1
-        at = 0
-        entry: Entry | None = None
-        start_ns = clock_ns()
-        while at < end:
-            count = _COUNTS.get(parts[at])
-            if count is None:
-                break
-            after = at + 2 * count + 1
-            if after > end:
-                break
-            found = tokens.get(parts[at + 2])
-            if found is None or parts[at + 1] != found.header or found.children:
-                break
-            entry = found
-            try:
-                if not entry.arity_min <= count <= entry.arity_max:
-                    break
-                if count == 3:
-                    key = parts[at + 4]
-                    value = parts[at + 6]
-                    if (
-                        parts[at + 3] != _LENGTHS[len(key)]
-                        or parts[at + 5] != _LENGTHS[len(value)]
-                    ):
-                        break
-                    reply = entry.handler(ctx, key, value)
-                elif count == 2:
-                    key = parts[at + 4]
-                    if parts[at + 3] != _LENGTHS[len(key)]:
-                        break
-                    reply = entry.handler(ctx, key)
-                else:
-                    args = parts[at + 4 : after : 2]
-                    if parts[at + 3 : after : 2] != [_LENGTHS[len(arg)] for arg in args]:
-                        break
-                    reply = entry.handler(ctx, *args)
-            except Error as error:
-                reply = error
-                entry.failed += 1
-                self.stats.count_error(error)
-            except Exception:
-                reply = self._crashed(entry, parts[at + 2 : after : 2])
-            kind = type(reply)
-            if kind is Simple:
-                out(reply.wire)
-            elif kind is bytes:
-                size = len(reply)
-                if size < _PIECE_BYTES:
-                    out(b"$%d\r\n%b\r\n" % (size, reply))
-                else:
-                    encode_into(session.out, reply, False)
-                    self.check_output_limit(session)
-            elif kind is int:
-                out(INTEGERS[reply] if 0 <= reply < 1024 else b":%d\r\n" % reply)
-            elif kind is not Block:
-                encode_into(session.out, reply, session.resp3)
-                if kind is list:
-                    self.check_output_limit(session)
-            now_ns = clock_ns()
-            spent_ns = now_ns - start_ns
-            start_ns = now_ns
-            entry.latency[spent_ns.bit_length()] += 1
-            entry.duration_ns += spent_ns
-            if spent_ns > slow_ns:
-                self.stats.record_slow(self, session, entry, parts[at + 2 : after : 2], spent_ns)
-            if ks.after or kind is Block:
-                argv = parts[at + 2 : after : 2]
-                at = after
-                if kind is Block:
-                    self._park(session, reply, entry, argv)
-                    break
-                self._after_command(session, argv)
-                if session.closing or session.blocked is not None or session.gates:
-                    break
-                ctx.session = self._running = session
-                ctx.db = session.db
-                start_ns = clock_ns()
-            else:
-                at = after
-        session.last_command = entry
-        if at < end or parts[end]:
-            reader.receive(CRLF.join(parts[at:]))
+        rest = hotpath.run(self, session, data)
+        if rest:
+            reader.receive(rest)
             if session.blocked is None:
                 self._drain(session)
-        self._running = None
-        if self._deferred:
-            self._flush_deferred(session)
-        if not session.queued and session.out:
-            session.queued = True
-            self._with_output.append(session)
+        self._queue_output(session)
 
     # The careful path
 
@@ -320,13 +272,15 @@ class Engine:
             if argv is None:
                 break
             self.execute(session, argv)
-        if reader.busy:
+        session.held = reader.busy
+        if session.held:
+            session.wanted_bytes = reader.wanted_bytes
             self._bound_input(session)
 
     def execute(self, session: Session, argv: list[bytes]) -> None:
         """Run one request through all gates and put its reply into ``session.out``."""
         ctx = self.ctx
-        ctx.session = self._running = session
+        ctx.session = self.running = session
         ctx.db = session.db
         entry, reply = self._admit(session, argv)
         if entry is not None:
@@ -335,14 +289,12 @@ class Engine:
                 reply = self.call(session, entry, argv)
         if type(reply) is Block:
             assert entry is not None
-            self._park(session, reply, entry, argv)
+            self.park(session, reply, entry, argv)
         else:
             self._reply(session, reply)
         if self.ks.after:
-            self._after_command(session, argv)
-        if self._deferred:
-            self._flush_deferred(session)
-        self._running = None
+            self.after_command(session, argv)
+        self.running = None
 
     def _admit(self, session: Session, argv: list[bytes]) -> tuple[Entry | None, Any]:
         """The entry to run and None; or a reply that stands in for running it."""
@@ -351,10 +303,9 @@ class Engine:
         if entry is None:
             problem = unknown_command(argv)
         elif entry.children and len(argv) > 1:
-            problem = Error(
-                f"ERR unknown subcommand '{_shown(argv[1], 128)}'. "
-                f"Try {entry.spec.name} HELP."
-            )
+            shown = _shown(argv[1], _SHOWN_BYTES)
+            container = entry.spec.name.encode()
+            problem = Error(b"ERR unknown subcommand '%b'. Try %b HELP." % (shown, container))
         elif not entry.arity_min <= len(argv) <= entry.arity_max:
             problem = Error(f"ERR wrong number of arguments for '{entry.name}' command")
         if problem is None:
@@ -371,66 +322,96 @@ class Engine:
                 return entry, None
         if entry is not None:
             entry.rejected += 1
-        self.stats.count_error(problem)
-        if session.multi is not None and (entry is None or entry.spec.name != "EXEC"):
-            session.dirty_exec = "error"
-        elif session.multi is not None:
+        if entry is not None and entry.spec.name == "EXEC":
             self.discard(session)
-            problem = Error(b"EXECABORT Transaction discarded because of: " + problem.text)
+            reason = problem.text.removeprefix(b"ERR ")
+            problem = Error(b"EXECABORT Transaction discarded because of: " + reason)
+        elif session.multi is not None:
+            session.dirty_exec = "error"
+        self.stats.count_error(problem)
         return entry, problem
 
-    def call(self, session: Session, entry: Entry, argv: list[bytes]) -> Any:
-        """Run an admitted command and count it. An error is returned, not raised."""
-        unit = self.ks.unit
+    def call(
+        self, session: Session, entry: Entry, argv: list[bytes], again: bool = False
+    ) -> Any:
+        """Run an admitted command and count it. An error is returned, not raised.
+
+        ``again`` tells that the command waited and was shown to monitors before. Where
+        nobody can wait (inside EXEC and scripts) a ``Block`` becomes its timeout reply.
+        """
+        ks = self.ks
+        unit = ks.unit
         unit.begin_command()
-        if self.monitors and not entry.spec.flags & {"skip_monitor", "admin"}:
-            self.stats.show_to_monitors(self, session, argv)
-        mode = self.ks.touch_mode
+        ctx = self.ctx
+        ctx.argv = argv
+        mode = ks.touch_mode
         if session.no_touch and entry.spec.name != "TOUCH":
-            self.ks.touch_mode = TOUCH_NOT
+            ks.touch_mode = TOUCH_NOT
         db_index = session.db.index
-        start_ns = self._clock_ns()
+        start_ns = self.clock_ns()
         try:
-            reply = entry.handler(self.ctx, *argv[2 if " " in entry.spec.name else 1 :])
+            reply = entry.handler(ctx, *argv[2 if " " in entry.spec.name else 1 :])
         except Error as error:
             reply = error
             entry.failed += 1
             self.stats.count_error(error)
         except Exception:
-            reply = self._crashed(entry, argv)
-        spent_ns = self._clock_ns() - start_ns
+            reply = self.crashed(entry, argv)
+        spent_ns = self.clock_ns() - start_ns
         if session.no_touch:
-            self.ks.touch_mode = mode
+            lfu = ks.lfu  # CONFIG SET may just have changed it
+            ks.touch_mode = mode if mode == TOUCH_NOT else TOUCH_LFU if lfu else TOUCH_LRU
+        if type(reply) is Block and unit.depth:
+            reply = reply.on_timeout
         if type(reply) is not Block:
             entry.latency[spent_ns.bit_length()] += 1
             entry.duration_ns += spent_ns
-            if spent_ns > self.slow_ns and "skip_slowlog" not in entry.spec.flags:
-                self.stats.record_slow(self, session, entry, argv, spent_ns)
+            if spent_ns > self.slow_ns:
+                self.record_slow(session, entry, argv, spent_ns)
+        if self.monitors and not again and not entry.spec.flags & _UNMONITORED:
+            # After the run, so that the handler could hide its secrets.
+            self.stats.show_to_monitors(self, session, argv)
+        if ctx.secrets:
+            ctx.secrets = frozenset()
         if unit.dirty or unit.explicit:
             unit.end_command(db_index, tuple(argv))
+        if unit.depth and unit.changes:
+            # Inside EXEC and scripts events come between the commands, as messages do.
+            changes, unit.changes = unit.changes, []
+            self._announce(changes)
         return reply
 
     def _reply(self, session: Session, reply: Any) -> None:
         mode = session.reply_mode
-        if mode == REPLY_ON:
+        if mode in (REPLY_OFF, REPLY_SKIP):
+            # Confirmations of SUBSCRIBE are messages and come through.
+            reply = _messages(reply)
+        if reply is not NO_REPLY:
             encode_into(session.out, reply, session.resp3)
             self.check_output_limit(session)
-        elif mode == REPLY_SKIP_NEXT:
+        if mode == REPLY_SKIP_NEXT:
             session.reply_mode = REPLY_SKIP
         elif mode == REPLY_SKIP:
             session.reply_mode = REPLY_ON
             self.refresh(session)
 
-    def _after_command(self, session: Session, argv: list[bytes]) -> None:
+    def after_command(self, session: Session, argv: list[bytes]) -> None:
         """Close the unit of the command that has just run, unless an outer one is open."""
         unit = self.ks.unit
-        if unit.dirty:
+        if unit.dirty or unit.explicit:
             unit.end_command(session.db.index, tuple(argv))
+        self.ctx.secrets = frozenset()
         if unit.depth == 0:
-            self._close_unit()
+            self.close_unit()
+            if self._deferred:
+                self._flush_deferred()
 
-    def _close_unit(self) -> None:
-        """Derive everything from the recorded changes, then serve whom they concern."""
+    def close_unit(self) -> None:
+        """Derive everything from the recorded changes, then serve whom they concern.
+
+        Called by the engine after each command, and by whoever runs units of another kind
+        (an expired key, an evicted key) after each of them.
+        """
         ks = self.ks
         unit = ks.unit
         while ks.after:
@@ -448,9 +429,8 @@ class Engine:
     def _announce(self, changes: list[tuple[Database, bytes, str]]) -> None:
         notify = self._notify
         for db, key, event in changes:
-            if db.watched and event not in ("keymiss", "new"):
-                for session in db.watched.get(key, ()):
-                    session.dirty_exec = session.dirty_exec or "cas"
+            if key in db.watched and event not in ("keymiss", "new"):
+                self._touch_watched(db, key)
             if notify and EVENT_CLASS[event] in notify:
                 if "K" in notify:
                     channel = b"__keyspace@%d__:%b" % (db.index, key)
@@ -461,51 +441,78 @@ class Engine:
 
     # Blocked clients
 
-    def _park(self, session: Session, block: Block, entry: Entry, argv: list[bytes]) -> None:
-        self.waiters.block(session, block, entry, argv, self._clock_ns())
+    def park(self, session: Session, block: Block, entry: Entry, argv: list[bytes]) -> None:
+        """Let a client wait; its input is kept until the wait ends."""
+        session.postponed = block is POSTPONED
+        self.waiters.block(session, block, entry, argv, self.clock_ns())
         self.ks.unit.begin_command()
 
     def _serve_ready(self) -> None:
-        """Let clients that wait for keys try again, key by key, first come, first served."""
+        """Let clients that wait for keys try again, key by key, first come, first served.
+
+        Keys that become ready meanwhile (BLMOVE's destination) have their turn afterwards.
+        """
         ks = self.ks
-        running = self._running
+        waiters = self.waiters
+        running = self.running
+        self._flush_deferred()  # what the running client is owed so far comes first
         self._serving = True
         while ks.ready:
             ready = list(ks.ready)
             ks.ready.clear()
             for db, key in ready:
-                for session in self.waiters.queue(db, key):
-                    if self.waiters.may_serve(session, db.peek(key)):
+                for session in waiters.queue(db, key):
+                    value = db.peek(key)
+                    if waiters.may_serve(session, value):
                         self._retry(session)
+                    elif waiters.none_served_by(value):
+                        break
         self._serving = False
-        self._running = running
+        self.running = running
 
     def _retry(self, session: Session) -> None:
-        """Run a blocked client's command again; it stays in its place if it still must wait."""
+        """Run a blocked client's command again; it stays in its place if it still must wait.
+
+        It is admitted anew: memory, rights and roles may have changed since. The run is a
+        unit of its own, inside the turn of the client that made the key.
+        """
         state = session.blocked
         assert state is not None
         ctx = self.ctx
-        ctx.session = self._running = session
+        ctx.session = self.running = session
         ctx.db = session.db
-        reply = self.call(session, state.entry, state.argv)
-        if type(reply) is Block:
+        reply = self._admit(session, state.argv)[1] if session.gates else None
+        if reply is None:
+            reply = self.call(session, state.entry, state.argv, again=True)
+        if reply is POSTPONED:  # a pause has begun: it will start afresh when that ends
+            self.waiters.release(session)
+            self.park(session, reply, state.entry, state.argv)
+        elif type(reply) is Block:
             self.ks.unit.begin_command()
         else:
             self.waiters.release(session)
             self._reply(session, reply)
             self._resumed.append(session)
             self._queue_output(session)
-        self._running = None
         if self.ks.after:
-            self._close_unit()
+            self.close_unit()
+            if self._deferred:
+                self._flush_deferred()
+        self.running = None
 
-    def unblock(self, session: Session, timed_out: bool = False, error: str = "") -> bool:
-        """End a wait from outside: with the timeout reply or an error. False if none was."""
-        state = self.waiters.release(session)
-        if state is None:
+    def unblock(self, session: Session, error: str = "") -> bool:
+        """End a wait from outside: with the timeout reply or an error. False if none was.
+
+        A client that is only postponed by a pause is left alone. The command counts as run.
+        """
+        state = session.blocked
+        if state is None or session.postponed:
             return False
+        self.waiters.release(session)
+        state.entry.latency[0] += 1
         if error:
             problem = Error(error)
+            state.entry.failed += 1
             self.stats.count_error(problem)
             self._reply(session, problem)
         else:
@@ -514,13 +521,25 @@ class Engine:
         self._queue_output(session)
         return True
 
-    def resume_paused(self) -> None:
-        """The pause ended or was lifted: run the commands that were held up."""
+    def set_pause(self, reason: str, until_ms: int, all_commands: bool) -> None:
+        """Hold up commands (or only writes) of all clients until then."""
+        self.pause.set(reason, until_ms, all_commands)
         self.refresh_all()
-        for session in list(self.waiters.blocked):
-            state = session.blocked
-            if state is not None and state.block.on_timeout is NO_REPLY:
-                self.waiters.release(session)
+
+    def lift_pause(self, reason: str) -> None:
+        """End the pause for a reason; commands held up run at the end of the batch."""
+        self.pause.clear(reason)
+        self._pause_lifted = True
+        self.refresh_all()
+
+    def _resume_paused(self) -> None:
+        """Let the commands that were held up try again, in the order of their coming."""
+        self._pause_lifted = False
+        self.refresh_all()
+        for session in [each for each in self.waiters.blocked if each.postponed]:
+            state = self.waiters.release(session)
+            if state is not None:
+                session.postponed = False
                 self.execute(session, state.argv)
                 self._resumed.append(session)
                 self._queue_output(session)
@@ -529,16 +548,21 @@ class Engine:
 
     def push(self, session: Session, wire: bytes) -> None:
         """Send bytes outside any reply; to the running client, behind its reply."""
-        if session is self._running:
-            self._deferred.append(wire)
-            return
-        session.out.append(wire)
-        self.check_output_limit(session)
-        self._queue_output(session)
+        if session is self.running:
+            self._deferred.append((session, wire))
+            self.ks.after = True
+        elif not session.closing:
+            session.out.append(wire)
+            self.check_output_limit(session)
+            self._queue_output(session)
 
-    def _flush_deferred(self, session: Session) -> None:
-        session.out.extend(self._deferred)
-        self._deferred.clear()
+    def _flush_deferred(self) -> None:
+        deferred, self._deferred = self._deferred, []
+        for session, wire in deferred:
+            if not session.closing:
+                session.out.append(wire)
+                self.check_output_limit(session)
+                self._queue_output(session)
 
     def close(self, session: Session, when: str = "reply") -> None:
         """Have the shell close the connection: "now", or once its output is sent."""
@@ -547,6 +571,23 @@ class Engine:
                 self.doomed.append(session)
             session.closing = when
         self.ks.after = True
+
+    def record_slow(
+        self, session: Session, entry: Entry, argv: list[bytes], spent_ns: int
+    ) -> None:
+        """A call took as long as the slow log or the latency monitor cares for."""
+        event = "fast-command" if "fast" in entry.spec.flags else "command"
+        self.latency.add(event, spent_ns, self.now_ms)
+        if spent_ns >= self._slowlog_ns:
+            self.stats.record_slow(self, session, entry, argv, spent_ns)
+
+    def kill(self, session: Session) -> None:
+        """End a client: itself when its reply is sent, another one here and now."""
+        if session is self.running:
+            self.close(session)
+        else:
+            self.close(session, "now")
+            self.disconnect(session)
 
     def refresh(self, session: Session) -> None:
         """The session's mode has changed: find its gates anew."""
@@ -571,7 +612,7 @@ class Engine:
     def _follow_config(self) -> None:
         """Apply the settings that the core keeps in a form of its own, now and when they change."""
         for names, apply in (
-            (("slowlog-log-slower-than",), self._apply_slowlog),
+            (("slowlog-log-slower-than", "latency-monitor-threshold"), self._apply_slow),
             (("notify-keyspace-events",), self._apply_notify),
             (("maxmemory-policy", "lfu-log-factor", "lfu-decay-time"), self._apply_touch),
             (("lazyfree-lazy-expire",), self._apply_lazy_expire),
@@ -579,9 +620,13 @@ class Engine:
             apply()
             self.config.subscribe(names, apply)
 
-    def _apply_slowlog(self) -> None:
+    def _apply_slow(self) -> None:
         limit_us = self.config.slowlog_log_slower_than
-        self.slow_ns = limit_us * 1000 if limit_us >= 0 else 1 << 62
+        limit_ms = self.config.latency_monitor_threshold
+        self.latency.threshold_ms = limit_ms
+        self._slowlog_ns = limit_us * 1000 if limit_us >= 0 else 1 << 62
+        latency_ns = limit_ms * 1_000_000 if limit_ms else 1 << 62
+        self.slow_ns = min(self._slowlog_ns, latency_ns) - 1
 
     def _apply_notify(self) -> None:
         flags = self.config.notify_keyspace_events
@@ -593,9 +638,10 @@ class Engine:
         ks = self.ks
         ks.lfu_log_factor = self.config.lfu_log_factor
         ks.lfu_decay_time = self.config.lfu_decay_time
-        mode = TOUCH_LFU if "lfu" in self.config.maxmemory_policy else TOUCH_LRU
-        if mode != ks.touch_mode:
-            ks.touch_mode = mode
+        lfu = "lfu" in self.config.maxmemory_policy
+        if lfu != ks.lfu:
+            ks.lfu = lfu
+            ks.touch_mode = TOUCH_LFU if lfu else TOUCH_LRU
             for db in ks.dbs:
                 db.forget_use()
 
@@ -633,12 +679,34 @@ class Engine:
         self.refresh(session)
 
     def touch_all_watched(self, db: Database, gained: Database | None = None) -> None:
-        """All of a database vanished, or is replaced by ``gained``: spoil its watchers."""
+        """All of a database is about to vanish, or be replaced by ``gained``.
+
+        Spoils the watchers of keys that this changes: for them a key past its time is
+        as good as none.
+        """
         for key, sessions in db.watched.items():
-            if key in db.data or (gained is not None and key in gained.data):
-                for session in sessions:
-                    if not session.watching.get((db, key)):
-                        session.dirty_exec = session.dirty_exec or "cas"
+            had = key in db.data
+            gets = gained is not None and key in gained.data
+            gets_expired = gained is not None and gets and gained.is_expired(key)
+            if not had and not gets:
+                continue
+            for session in sessions:
+                if session.watching[db, key]:
+                    if not gets or gets_expired:
+                        session.watching[db, key] = gets
+                        continue
+                elif not had and gets_expired:
+                    session.watching[db, key] = True
+                    continue
+                session.dirty_exec = session.dirty_exec or "cas"
+
+    def _touch_watched(self, db: Database, key: bytes) -> None:
+        gone = key not in db.data
+        for session in db.watched[key]:
+            if gone and session.watching[db, key]:
+                session.watching[db, key] = False  # it was as good as gone when watched
+            else:
+                session.dirty_exec = session.dirty_exec or "cas"
 
     # Limits and errors
 
@@ -653,7 +721,7 @@ class Engine:
         hard, soft, soft_s = limits.normal if session.kind == "normal" else limits.pubsub
         if not hard and not soft:
             return
-        held = session.unsent_bytes + sum(map(len, session.out))
+        held = session.unsent_bytes + session.output_bytes()
         over_soft = bool(soft) and held > soft
         if over_soft and not session.obuf_soft_since_ms:
             session.obuf_soft_since_ms = self.ks.now_ms
@@ -688,12 +756,12 @@ class Engine:
             f"Protocol error ({error.text}) from client: id={session.id} "
             f"addr={session.address.peer}",
         )
-        problem = Error(f"ERR Protocol error: {error.text}")
+        problem = Error(f"ERR Protocol error: {error.text}".encode("latin-1"))
         self.stats.count_error(problem)
         self._reply(session, problem)
         self.close(session)
 
-    def _crashed(self, entry: Entry, argv: list[bytes]) -> Error:
+    def crashed(self, entry: Entry, argv: list[bytes]) -> Error:
         """A defect of ours: the client gets an error, the log the whole story."""
         self.log(
             "warning",
@@ -705,20 +773,26 @@ class Engine:
         return Error(f"ERR internal error in '{entry.name}', see the server's log")
 
 
-def _shown(data: bytes, limit: int) -> str:
-    return data[:limit].decode("utf-8", "surrogateescape")
+def _messages(reply: Any) -> Any:
+    """What of a reply a client gets that wants no replies."""
+    if type(reply) is PushReply:
+        return reply
+    if type(reply) is Replies:
+        return Replies(each for each in reply if type(each) is PushReply)
+    return NO_REPLY
+
+
+def _shown(data: bytes, limit: int) -> bytes:
+    """Bytes as C's string functions print them: up to a NUL."""
+    return data[:limit].split(b"\0", 1)[0]
 
 
 def unknown_command(argv: list[bytes]) -> Error:
     """Redis' error for a name that is no command, with the beginning of the arguments."""
-    text = ""
+    text = b""
     for arg in argv[1:]:
-        if len(text) >= 128:
+        if len(text) >= _SHOWN_BYTES:
             break
-        text += f"'{_shown(arg, 128 - len(text))}' "
-    return Error(
-        f"ERR unknown command '{_shown(argv[0], 128)}', with args beginning with: {text}"
-    )
-
-
-__all__ = ["Engine", "NO_REPLY", "Replies", "encode", "REPLY_OFF"]
+        text += b"'%b' " % _shown(arg, _SHOWN_BYTES - len(text))
+    name = _shown(argv[0], _SHOWN_BYTES)
+    return Error(b"ERR unknown command '%b', with args beginning with: %b" % (name, text))

@@ -2,9 +2,11 @@
 
 A gate is a function ``gate(engine, session, entry, argv)`` that returns None to let the
 command pass, or the reply that it gets instead (an ``Error`` counts as rejected and
-spoils an open MULTI). Order matters and is Redis': authentication, then what concerns
-the whole server (memory, persistence, roles: ``engine.gates``), then the mode of the
-session, at last the queue of MULTI.
+spoils an open MULTI). Order matters and is Redis': authentication, whether the command
+may be in a transaction at all, then what concerns the whole server (memory, persistence,
+roles: ``engine.gates``), the mode of the session, pauses, at last the queue of MULTI.
+
+EXEC is as heavy as what it will run: a gate that judges by flags asks ``flags_of``.
 
 A gate that does not apply now is not in the session's tuple, so a plain session on a
 healthy server pays one truth test of an empty tuple.
@@ -12,7 +14,7 @@ healthy server pays one truth test of an empty tuple.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pyredis.resp import NO_REPLY, QUEUED, Error
 from pyredis.session import REPLY_ON, Block, Session
@@ -25,13 +27,36 @@ _SUBSCRIBED = frozenset(
     "PING SUBSCRIBE SSUBSCRIBE PSUBSCRIBE UNSUBSCRIBE SUNSUBSCRIBE PUNSUBSCRIBE QUIT RESET".split()
 )
 _NOT_QUEUED = frozenset("EXEC DISCARD MULTI WATCH QUIT RESET".split())
+_WRITING: Final = frozenset(("write", "may_replicate"))
+_TOUCHING: Final = _WRITING | {"readonly"}
+
+POSTPONED: Final = Block((), 0, NO_REPLY)
+"""Instead of a reply: the request is put off until no pause holds it any more."""
 
 
 def require_auth(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -> Any:
-    """Only AUTH, HELLO, QUIT and RESET before the password."""
-    if session.authenticated or "no_auth" in entry.spec.flags:
+    """Only AUTH, HELLO, QUIT and RESET before the password, as long as there is one."""
+    if (
+        session.authenticated
+        or "no_auth" in entry.spec.flags
+        or not engine.config.requirepass
+    ):
         return None
     return Error("NOAUTH Authentication required.")
+
+
+def forbid_in_multi(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -> Any:
+    """Some commands cannot be part of a transaction."""
+    if "no_multi" in entry.spec.flags:
+        return Error("ERR Command not allowed inside a transaction")
+    return None
+
+
+def monitoring(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -> Any:
+    """A monitor is a kind of replica to Redis: it is sent a stream and may not touch keys."""
+    if flags_of(entry, session) & _TOUCHING:
+        return Error("ERR Replica can't interact with the keyspace")
+    return None
 
 
 def subscribed_resp2(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -> Any:
@@ -46,18 +71,14 @@ def subscribed_resp2(engine: Engine, session: Session, entry: Entry, argv: list[
 
 def paused(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -> Any:
     """CLIENT PAUSE: the command waits, whole, until the pause ends."""
-    if engine.pause.holds(entry, session, argv, engine.now_ms):
-        return Block((), 0, NO_REPLY)
-    return None
+    return POSTPONED if engine.pause.holds(entry, session) else None
 
 
 def queue_in_multi(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -> Any:
     """Inside MULTI commands are queued; EXEC, DISCARD and a few more still run."""
     if session.multi is None or entry.spec.name in _NOT_QUEUED:
         return None
-    if "no_multi" in entry.spec.flags:
-        return Error("ERR Command not allowed inside a transaction")
-    if not session.dirty_exec == "error":
+    if not session.dirty_exec:  # else EXEC will run nothing of it
         session.multi.append((entry, argv))
         session.multi_bytes += sum(map(len, argv))
     return QUEUED
@@ -68,25 +89,33 @@ def always(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) ->
     return None
 
 
+def flags_of(entry: Entry, session: Session) -> frozenset[str]:
+    """The flags of a command; for EXEC those of all queued commands too. O(queued) then."""
+    flags = entry.spec.flags
+    if session.multi and entry.spec.name == "EXEC":
+        return flags.union(*(queued.spec.flags for queued, _ in session.multi))
+    return flags
+
+
 def gates_for(engine: Engine, session: Session) -> tuple[Any, ...]:
     """The gates that apply to a session in its present mode, in order."""
     found: list[Any] = []
     if not session.authenticated:
         found.append(require_auth)
+    if session.multi is not None:
+        found.append(forbid_in_multi)
     found.extend(engine.gates)
     if not session.resp3 and (
         session.channels or session.patterns or session.shard_channels
     ):
         found.append(subscribed_resp2)
-    if session.multi is not None:
-        found.append(queue_in_multi)
+    if session.monitor:
+        found.append(monitoring)
     if engine.pause.active:
         found.append(paused)
-    if not found and (
-        engine.monitors
-        or session.no_touch
-        or session.reply_mode != REPLY_ON
-    ):
+    if session.multi is not None:
+        found.append(queue_in_multi)
+    if not found and (engine.monitors or session.no_touch or session.reply_mode != REPLY_ON):
         found.append(always)
     return tuple(found)
 
@@ -132,20 +161,12 @@ class Pause:
             del self.reasons[reason]
         return bool(over)
 
-    def holds(self, entry: Entry, session: Session, argv: list[bytes], now_ms: int) -> bool:
-        """Whether this command has to wait. In write mode, whatever may write waits."""
-        if not self.reasons or entry.spec.name == "CLIENT UNPAUSE":
-            return False
+    def holds(self, entry: Entry, session: Session) -> bool:
+        """Whether this command has to wait. In write mode, whatever may write waits.
+
+        As in Redis no command is exempt: under a full pause even CLIENT UNPAUSE waits,
+        and inside MULTI a write waits before it is queued.
+        """
         if any(all_commands for _, all_commands in self.reasons.values()):
             return True
-        name = entry.spec.name
-        if name == "EXEC":
-            queued = session.multi or ()
-            return any(_may_write(each) for each, _ in queued)
-        if session.multi is not None:
-            return False  # only queued, so nothing happens yet
-        return _may_write(entry)
-
-
-def _may_write(entry: Entry) -> bool:
-    return entry.write or "may_replicate" in entry.spec.flags
+        return bool(self.reasons) and not _WRITING.isdisjoint(flags_of(entry, session))

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import contextlib
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pyredis.resp import Error
@@ -45,6 +45,10 @@ TOUCH_LRU, TOUCH_LFU, TOUCH_NOT = 0, 1, 2
 
 LFU_INIT: Final = 5
 _WORDS_MIN: Final = 65536
+_CONTENTS: Final = (
+    *("data", "expires", "keys", "expires_index", "expires_cursor", "ttl_mean_ms"),
+    *("_words", "_mask", "_words_limit"),
+)
 _LFU_MINUTES: Final = 0xFFFF
 
 
@@ -60,7 +64,8 @@ class Database:
     """One numbered database. All methods are O(1) unless they say otherwise.
 
     ``data`` and ``expires`` may be read directly; writing goes through the methods,
-    which keep index, expiries, waiters and watchers in step.
+    which keep index, expiries, waiters and watchers in step. Only the value of a key that
+    ``write`` has just found may be replaced in ``data`` itself.
     """
 
     __slots__ = (
@@ -69,11 +74,12 @@ class Database:
         "_words_limit",
         "data",
         "expires",
+        "expires_cursor",
         "expires_index",
         "index",
         "keys",
         "ks",
-        "ttl_sum_ms",
+        "ttl_mean_ms",
         "waiting",
         "watched",
     )
@@ -87,7 +93,8 @@ class Database:
         self.expires_index: KeyIndex | None = None
         self.watched: dict[bytes, set[Any]] = {}
         self.waiting: dict[bytes, dict[Any, None]] = {}
-        self.ttl_sum_ms = 0
+        self.expires_cursor = 0  # where the active expire cycle goes on
+        self.ttl_mean_ms = 0.0  # its running estimate, 0 while no key has a TTL
         self._reset_words()
 
     # Look-up
@@ -118,6 +125,19 @@ class Database:
             self._touch(key)
         else:
             self._words[hash(key) & self._mask] = self.ks.lru_clock
+        return value
+
+    def look(self, key: bytes) -> Value | None:
+        """The value for a command that asks about the key: ``read``, but it is not marked used."""
+        ks = self.ks
+        value = self.peek(key)
+        if value is None:
+            ks.misses += 1
+            if ks.observed:
+                ks.unit.changes.append((self, key, "keymiss"))
+                ks.after = True
+            return None
+        ks.hits += 1
         return value
 
     def peek(self, key: bytes) -> Value | None:
@@ -163,25 +183,65 @@ class Database:
     # Change
 
     def put(self, key: bytes, value: Value) -> None:
-        """Set the value; a TTL stays. The caller says ``changed`` with its event."""
+        """Set the value; a TTL stays. The caller says ``changed`` with its event.
+
+        An LFU counter stays too: the look-up before has counted this use.
+        """
         data = self.data
-        if key in self.expires and self._gone(key):
-            pass  # deleted just now, so it comes as a new key
+        if key in self.expires and self._gone(key) and key in data:
+            self.remove(key)  # a replica hides expired keys, but a new value needs the place
         if key not in data:
             data[key] = value
             self._added(key)
         else:
             data[key] = value
-        if self.ks.touch_mode:
-            self._touch(key)
-        else:
-            self._words[hash(key) & self._mask] = self.ks.lru_clock
+            if not self.ks.touch_mode:
+                self._words[hash(key) & self._mask] = self.ks.lru_clock
 
     def replace(self, key: bytes, value: Value) -> None:
-        """Set the value and drop the TTL, as SET does."""
+        """Set the value and drop the TTL, as SET does. For an old key this counts as its use."""
+        if self.ks.touch_mode and key in self.data:
+            self._touch(key)
         self.put(key, value)
         if key in self.expires:
             self._drop_expiry(key)
+        if self.waiting and key in self.waiting:
+            self.signal(key)  # whoever waited for a value of another type learns of the change
+
+    def store(self, key: bytes, value: Value, event: str) -> None:
+        """``replace`` and ``changed`` in one, for SET: the hot path does one look-up."""
+        ks = self.ks
+        if ks.observed or ks.touch_mode or key in self.expires:
+            self.replace(key, value)
+            self.changed(key, event)
+            return
+        data = self.data
+        size = len(data)
+        data[key] = value
+        if len(data) != size:
+            self._added(key)
+        elif self.waiting and key in self.waiting:
+            self.signal(key)
+        self._words[hash(key) & self._mask] = ks.lru_clock
+        ks.dirty += 1
+
+    def replace_all(self, pairs: tuple[bytes, ...], event: str) -> None:
+        """``replace`` and ``changed`` for keys and values in turn, O(n). What MSET does."""
+        ks = self.ks
+        rest = iter(pairs)
+        if ks.observed or ks.touch_mode:
+            for key, value in zip(rest, rest, strict=True):
+                self.replace(key, value)
+                self.changed(key, event)
+            return
+        data, expires, waiting, clock = self.data, self.expires, self.waiting, ks.lru_clock
+        for key, value in zip(rest, rest, strict=True):
+            if key in data and key not in expires and key not in waiting:
+                data[key] = value
+                self._words[hash(key) & self._mask] = clock
+            else:
+                self.replace(key, value)
+        ks.dirty += len(pairs) // 2
 
     def remove(self, key: bytes) -> Value | None:
         """Take the key out and return its value, None if it was missing. TTL goes too.
@@ -202,14 +262,16 @@ class Database:
     def changed(self, key: bytes, event: str, count: int = 1) -> None:
         """Record that ``key`` was modified, ``count`` elements of it, under ``event``.
 
-        With ``count`` 0 only the event is new (the "del" behind an "lpop").
+        With ``count`` 0 only the event is new (the "del" behind an "lpop"), and by itself
+        nothing to propagate (an LTRIM that cut nothing off).
         """
         ks = self.ks
         ks.dirty += count
         if ks.observed:
             unit = ks.unit
             unit.changes.append((self, key, event))
-            unit.dirty = True
+            if count:
+                unit.dirty = True
             ks.after = True
 
     def signal(self, key: bytes) -> None:
@@ -238,11 +300,15 @@ class Database:
         return True
 
     def delete_expired(self, key: bytes) -> None:
-        """Delete a key past its time: event, counter, and a DEL (UNLINK) to propagate."""
+        """Delete a key past its time: event, counter, and a DEL (UNLINK) to propagate.
+
+        No change in the sense of ``ks.dirty``: time did it, no command.
+        """
         ks = self.ks
-        self.remove(key)
+        value = self.remove(key)
+        if ks.lazy_expire_unlink:
+            ks.free(value)
         ks.expired += 1
-        ks.dirty += 1
         if ks.observed:
             ks.unit.changes.append((self, key, "expired"))
             ks.propagate(self.index, ks.expire_argv(key), implied=True)
@@ -282,7 +348,7 @@ class Database:
             key = self.keys.sample(rng)
             if key is None or key not in self.expires or not self._gone(key):
                 return key
-        return None
+        return key  # so many misses happen only where expired keys may not be deleted
 
     def expiring(self) -> KeyIndex:
         """The index over keys with a TTL. First use costs O(n)."""
@@ -303,15 +369,23 @@ class Database:
         old = self.data, self.expires
         self.data, self.expires = {}, {}
         self.keys = self.expires_index = None
+        self.expires_cursor = 0
+        self.ttl_mean_ms = 0.0
         self._reset_words()
+        for key in self.waiting:
+            if key in old[0]:
+                self.signal(key)
         return old
 
     def exchange(self, other: Database) -> None:
         """SWAPDB: the contents change places; watchers and waiters stay with the number."""
-        for name in ("data", "expires", "keys", "expires_index", "_words", "_mask", "_words_limit"):
+        for name in _CONTENTS:
             mine, theirs = getattr(self, name), getattr(other, name)
             setattr(self, name, theirs)
             setattr(other, name, mine)
+        for db in (self, other):
+            for key in db.waiting:
+                db.signal(key)
 
     # Use marks
 
@@ -331,6 +405,14 @@ class Database:
     def set_frequency(self, key: bytes, counter: int) -> None:
         """RESTORE's FREQ."""
         self._words[hash(key) & self._mask] = self.ks.minutes << 8 | counter
+
+    def use_mark(self, key: bytes) -> int:
+        """The key's idle clock or use counter, to be handed on when it gets another name."""
+        return self._words[hash(key) & self._mask]
+
+    def set_use_mark(self, key: bytes, mark: int) -> None:
+        """Give a key the mark it had elsewhere."""
+        self._words[hash(key) & self._mask] = mark
 
     def _decayed(self, word: int) -> int:
         ks = self.ks
@@ -357,8 +439,8 @@ class Database:
             self.keys.add(key)
         if len(self.data) > self._words_limit:
             self._grow_words()
-        if ks.touch_mode == TOUCH_LFU:
-            self._words[hash(key) & self._mask] = ks.minutes << 8 | LFU_INIT
+        mark = ks.minutes << 8 | LFU_INIT if ks.lfu else ks.lru_clock
+        self._words[hash(key) & self._mask] = mark
         if self.waiting and key in self.waiting:
             self.signal(key)
         if ks.observed:
@@ -380,20 +462,23 @@ class Database:
 
     def forget_use(self) -> None:
         """Every key counts as used now: the meaning of the words has changed with the policy."""
-        lfu = self.ks.touch_mode == TOUCH_LFU
-        word = self.ks.minutes << 8 | LFU_INIT if lfu else self.ks.lru_clock
+        word = self.ks.minutes << 8 | LFU_INIT if self.ks.lfu else self.ks.lru_clock
         self._words = array("I", [word]) * len(self._words)
 
     def _check(self) -> None:
         """Assert the invariants that every method keeps."""
         assert self.expires.keys() <= self.data.keys()
         if self.keys is not None:
-            self.keys._check(self.data)
+            self.keys._check(self.data.keys())
         if self.expires_index is not None:
-            self.expires_index._check(self.expires)
+            self.expires_index._check(self.expires.keys())
         for value in self.data.values():
             if type(value) not in STRING_TYPES:
                 assert len(value) > 0, "an empty container stayed behind"
+
+
+def _drop(value: Value) -> None:
+    """Free a value at once: by forgetting it."""
 
 
 def _as_bytes(value: Value | None) -> bytes | bytearray | None:
@@ -414,9 +499,11 @@ class Keyspace:
         "dirty",
         "expired",
         "feeds",
+        "free",
         "hits",
         "ignore_expiry",
         "lazy_expire_unlink",
+        "lfu",
         "lfu_decay_time",
         "lfu_log_factor",
         "lru_clock",
@@ -437,11 +524,13 @@ class Keyspace:
         self.lru_clock = 0  # seconds
         self.minutes = 0  # the LFU clock, 16 bits
         self.touch_mode = TOUCH_LRU
+        self.lfu = False  # the policy is LFU, even while touch_mode is TOUCH_NOT
         self.lfu_log_factor = 10
         self.lfu_decay_time = 1
         self.may_expire = True  # False on a replica and while writes are paused
         self.ignore_expiry = False  # while the primary's stream is applied
         self.lazy_expire_unlink = False
+        self.free: Callable[[Value], None] = _drop  # what frees large values slowly
         self.hits = self.misses = self.expired = self.dirty = 0
         self.observed = False  # somebody derives something from changes
         self.feeds = False  # somebody consumes commands

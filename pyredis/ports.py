@@ -17,6 +17,10 @@ class Clock(Protocol):
         """Unix time in milliseconds; may jump."""
         ...
 
+    def now_us(self) -> int:
+        """The same in microseconds: for TIME and MONITOR, which print that many digits."""
+        ...
+
     def steady_ns(self) -> int:
         """Nanoseconds since some fixed point; never goes back. Measures durations."""
         ...
@@ -30,6 +34,10 @@ class SystemClock:
     def now_ms(self) -> int:
         """Unix time in milliseconds."""
         return time.time_ns() // 1_000_000
+
+    def now_us(self) -> int:
+        """Unix time in microseconds."""
+        return time.time_ns() // 1000
 
     steady_ns = staticmethod(time.perf_counter_ns)
 
@@ -45,6 +53,10 @@ class ManualClock:
     def now_ms(self) -> int:
         """The time last set, in milliseconds."""
         return self.time_ms
+
+    def now_us(self) -> int:
+        """The same time, in microseconds."""
+        return self.time_ms * 1000
 
     def steady_ns(self) -> int:
         """The same time, in nanoseconds."""

@@ -33,6 +33,7 @@ Source: redis.io, "Redis serialization protocol specification".
 from __future__ import annotations
 
 import re
+from itertools import chain
 from typing import Any, Final
 
 from pyredis.quoting import split_args
@@ -96,6 +97,12 @@ class Replies(list[Any]):
     __slots__ = ()
 
 
+class Wire(list[bytes]):
+    """A reply that is encoded already, in pieces (EXEC encodes as it goes)."""
+
+    __slots__ = ()
+
+
 class Verbatim:
     """Text for people, with a three-letter format."""
 
@@ -137,7 +144,7 @@ Reply = Any
 # Headers of the lengths seen most; one table look-up instead of a formatting.
 _SMALL = 1024
 INTEGERS: Final = tuple(b":%d\r\n" % n for n in range(_SMALL))
-_BULK_HEADS: Final = tuple(b"$%d\r\n" % n for n in range(_SMALL))
+BULK_HEADS: Final = tuple(b"$%d\r\n" % n for n in range(_SMALL))
 _NEXT_HEADS: Final = tuple(b"\r\n$%d\r\n" % n for n in range(_SMALL))
 
 
@@ -166,7 +173,7 @@ def encode_into(out: list[bytes], value: Reply, resp3: bool) -> None:
         out.append(b"_\r\n" if resp3 else b"$-1\r\n")
     elif kind is list or kind is tuple:
         if len(value) > 3 and _all_bytes(value):
-            _encode_bulks(out, value)
+            _encode_bulks(out, b"*%d" % len(value), value)
         else:
             out.append(b"*%d\r\n" % len(value))
             for item in value:
@@ -174,10 +181,14 @@ def encode_into(out: list[bytes], value: Reply, resp3: bool) -> None:
     elif kind is Simple:
         out.append(value.wire)
     elif kind is dict:
-        out.append(b"%%%d\r\n" % len(value) if resp3 else b"*%d\r\n" % (2 * len(value)))
-        for key, item in value.items():
-            encode_into(out, key, resp3)
-            encode_into(out, item, resp3)
+        head = b"%%%d" % len(value) if resp3 else b"*%d" % (2 * len(value))
+        flat = list(chain.from_iterable(value.items()))
+        if len(flat) > 3 and _all_bytes(flat):
+            _encode_bulks(out, head, flat)
+        else:
+            out.append(head + CRLF)
+            for item in flat:
+                encode_into(out, item, resp3)
     elif kind is float:
         text = format_double(value)
         out.append(b",%b\r\n" % text if resp3 else b"$%d\r\n%b\r\n" % (len(text), text))
@@ -190,9 +201,13 @@ def encode_into(out: list[bytes], value: Reply, resp3: bool) -> None:
         out.append(b"_\r\n" if resp3 else b"*-1\r\n")
     elif kind is SetReply or kind is PushReply:
         mark = b"*" if not resp3 else b"~" if kind is SetReply else b">"
-        out.append(b"%b%d\r\n" % (mark, len(value)))
-        for item in value:
-            encode_into(out, item, resp3)
+        head = b"%b%d" % (mark, len(value))
+        if len(value) > 3 and _all_bytes(value):
+            _encode_bulks(out, head, value)
+        else:
+            out.append(head + CRLF)
+            for item in value:
+                encode_into(out, item, resp3)
     elif isinstance(value, Error):
         out.append(b"-%b\r\n" % value.text)
     elif kind is Verbatim:
@@ -206,6 +221,8 @@ def encode_into(out: list[bytes], value: Reply, resp3: bool) -> None:
     elif kind is Replies:
         for item in value:
             encode_into(out, item, resp3)
+    elif kind is Wire:
+        out.extend(value)
     elif value is not NO_REPLY:
         raise TypeError(f"not a reply: {value!r}")
 
@@ -217,8 +234,10 @@ def _all_bytes(items: list[Any] | tuple[Any, ...]) -> bool:
     return set(map(type, items)) == _BYTES_ONLY
 
 
-def _encode_bulks(out: list[bytes], items: list[bytes] | tuple[bytes, ...]) -> None:
-    """An array of bulk strings with the loops in C: headers and items interleaved."""
+def _encode_bulks(
+    out: list[bytes], head: bytes, items: list[bytes] | tuple[bytes, ...]
+) -> None:
+    """Bulk strings below the head of an aggregate, headers and items interleaved by C loops."""
     heads: list[bytes]
     try:
         heads = list(map(_NEXT_HEADS.__getitem__, map(len, items)))
@@ -228,7 +247,7 @@ def _encode_bulks(out: list[bytes], items: list[bytes] | tuple[bytes, ...]) -> N
     pieces[0:-1:2] = heads
     pieces[1::2] = items
     pieces[-1] = CRLF
-    out.append(b"*%d" % len(items))
+    out.append(head)
     out.append(b"".join(pieces))
 
 
@@ -295,6 +314,12 @@ class RequestReader:
     def held_bytes(self) -> int:
         """Size of the query buffer: bytes held, arguments already read included."""
         return len(self._buffer) - self._pos + self._argv_bytes
+
+    @property
+    def free_bytes(self) -> int:
+        """Room in the query buffer that was allocated for more."""
+        buffer = self._buffer
+        return buffer.__sizeof__() - bytearray().__sizeof__() - len(buffer) + self._pos
 
     @property
     def wanted_bytes(self) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from sys import getsizeof
 from typing import TYPE_CHECKING, Any
 
 from pyredis.resp import RequestReader
@@ -78,11 +79,14 @@ class Session:
         "db",
         "dirty_exec",
         "gates",
+        "held",
         "id",
         "last_command",
         "last_ms",
         "lib_name",
         "lib_ver",
+        "measured_bytes",
+        "measured_pieces",
         "monitor",
         "multi",
         "multi_bytes",
@@ -97,7 +101,6 @@ class Session:
         "query_peak_bytes",
         "queued",
         "reader",
-        "read_bytes",
         "reply_mode",
         "resp3",
         "shard_channels",
@@ -105,8 +108,8 @@ class Session:
         "unsent_pieces",
         "user",
         "watching",
+        "wanted_bytes",
         "wire",
-        "written_bytes",
     )
 
     def __init__(self, number: int, db: Database, address: Address, now_ms: int) -> None:
@@ -122,8 +125,11 @@ class Session:
         self.resp3 = False
         self.db = db
         self.reader = RequestReader()
+        self.held = False  # the reader holds bytes of an unfinished request
         self.out: list[bytes] = []
         self.queued = False  # already among the engine's sessions with output
+        self.measured_bytes = 0  # what output_bytes() has counted of out
+        self.measured_pieces = 0
         self.unsent_bytes = 0  # what the shell could not send yet
         self.unsent_pieces = 0
         self.obuf_soft_since_ms = 0
@@ -145,11 +151,44 @@ class Session:
         self.pending = b""  # input that came while blocked
         self.last_command: Entry | None = None
         self.commands = 0
-        self.read_bytes = 0
-        self.written_bytes = 0
+        self.wanted_bytes = 0  # how much more the argument being read needs, when that is a lot
         self.query_peak_bytes = 0
         self.capabilities: set[bytes] = set()
         self.wire: Any = None  # the shell's side of this session
+
+    def output_bytes(self) -> int:
+        """Size of ``out``. Amortized O(1) a piece, as ``out`` only grows within a batch."""
+        out = self.out
+        pieces = len(out)
+        if pieces < self.measured_pieces:
+            self.measured_bytes = self.measured_pieces = 0
+        self.measured_bytes += sum(map(len, out[self.measured_pieces :]))
+        self.measured_pieces = pieces
+        return self.measured_bytes
+
+    def memory_bytes(self) -> int:
+        """What the client takes, about: its state, input, queued commands and output."""
+        own = (
+            self,
+            self.reader,
+            self.out,
+            self.watching,
+            self.channels,
+            self.patterns,
+            self.shard_channels,
+        )
+        named = (*self.channels, *self.patterns, *self.shard_channels, self.name)
+        argv = self.blocked.argv if self.blocked is not None else ()
+        return (
+            sum(map(getsizeof, own))
+            + sum(map(len, named))
+            + sum(map(len, argv))
+            + self.reader.held_bytes
+            + self.reader.free_bytes
+            + self.multi_bytes
+            + self.output_bytes()
+            + self.unsent_bytes
+        )
 
     @property
     def subscriptions(self) -> int:

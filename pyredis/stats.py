@@ -31,6 +31,13 @@ class SlowCall:
     name: bytes
 
 
+def hide_secrets(argv: list[bytes], secrets: frozenset[int]) -> list[bytes]:
+    """The request as others may see it."""
+    if not secrets:
+        return argv
+    return [b"(redacted)" if at in secrets else arg for at, arg in enumerate(argv)]
+
+
 class Stats:
     """Counters since the start or since CONFIG RESETSTAT."""
 
@@ -53,6 +60,8 @@ class Stats:
         self.output_limit_disconnections = 0
         self.query_limit_disconnections = 0
         self.evicted_clients = 0
+        self.cycles = 0  # turns of the event loop that had something to do
+        self.cycles_ns = 0
 
     def count_error(self, error: Error) -> None:
         """An error reply was sent. Kinds are bounded, since scripts can invent them."""
@@ -70,6 +79,7 @@ class Stats:
         limit = engine.config.slowlog_max_len
         if limit <= 0:
             return
+        argv = hide_secrets(argv, engine.ctx.secrets)
         shown = argv[:_SLOW_ARGS_MAX]
         if len(argv) > _SLOW_ARGS_MAX:
             more = len(argv) - _SLOW_ARGS_MAX + 1
@@ -97,14 +107,16 @@ class Stats:
 
     def show_to_monitors(self, engine: Engine, session: Session, argv: list[bytes]) -> None:
         """Send the line MONITOR prints for a command to every monitor."""
-        now_us = engine.clock.now_ms() * 1000
+        now_us = engine.clock.now_us()
         peer = session.address.peer
+        if session.address.unix:
+            peer = "unix:" + peer.removesuffix(":0")
         line = b"%d.%06d [%d %b] %b" % (
             now_us // 1_000_000,
             now_us % 1_000_000,
             session.db.index,
-            peer.encode(),
-            b" ".join(map(quote, argv)),
+            peer.encode("utf-8", "surrogateescape"),
+            b" ".join(map(quote, hide_secrets(argv, engine.ctx.secrets))),
         )
         wire = Simple(line).wire
         for monitor in list(engine.monitors):

@@ -32,12 +32,12 @@ Feed = Callable[[list[tuple[int, Argv]]], None]
 # Which class of keyspace notifications (see notify-keyspace-events) an event is in.
 _CLASSES: Final = {
     "g": "del expire persist rename_from rename_to move_from move_to copy_to restore",
-    "$": "set setrange append incrby incrbyfloat setbit",
+    "$": "set setrange append incrby incrbyfloat setbit pfadd",
     "l": "lpush rpush lpop rpop linsert lset lrem ltrim sortstore",
     "s": "sadd srem spop sinterstore sunionstore sdiffstore",
     "h": "hset hincrby hincrbyfloat hdel hexpire hpersist hexpired",
     "z": "zadd zincr zrem zremrangebyscore zremrangebyrank zremrangebylex zpopmin zpopmax"
-    " zinterstore zunionstore zdiffstore zrangestore geosearchstore",
+    " zinterstore zunionstore zdiffstore zrangestore geosearchstore georadiusstore",
     "t": "xadd xdel xtrim xsetid xgroup-create xgroup-createconsumer xgroup-setid"
     " xgroup-destroy xgroup-delconsumer xclaim xautoclaim",
     "x": "expired",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support import REDIS_SERVER, EngineClient, RealRedis, Twin, new_client
+from tests.support import REDIS_SERVER, EngineClient, Node, RealRedis, Twin, new_client
 
 
 @pytest.fixture
@@ -33,3 +33,11 @@ def twin(real_redis: RealRedis) -> Iterator[Twin]:
     real("CONFIG", "RESETSTAT")
     yield Twin(real, new_client())
     real.close()
+
+
+@pytest.fixture
+def node() -> Iterator[Node]:
+    """A pyredis-server process with default settings."""
+    server = Node("--save", "")
+    yield server
+    server.close()

@@ -14,8 +14,10 @@ import random
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 from pyredis.engine import Engine
@@ -24,6 +26,7 @@ from pyredis.resp import encode_command
 from pyredis.session import Address
 
 REDIS_SERVER = shutil.which("redis-server")
+ROOT = Path(__file__).resolve().parent.parent
 
 
 class Status(bytes):
@@ -267,6 +270,59 @@ class RealRedis:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+class Node:
+    """A pyredis-server process of our own on a free port, stopped with ``close``."""
+
+    def __init__(self, *options: str, stdin: bytes | None = None, wait: bool = True) -> None:
+        self.port = free_port()
+        self.folder = tempfile.mkdtemp(prefix="pyredis-node-")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "pyredis", *options[:1 if _is_path(options) else 0],
+             "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.folder,
+             "--enable-debug-command", "yes", *options[1 if _is_path(options) else 0:]],
+            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=ROOT,
+        )
+        if stdin is not None and self.process.stdin is not None:
+            self.process.stdin.write(stdin)
+            self.process.stdin.close()
+        self.log = ""
+        if wait:
+            self.wait_for("Ready to accept connections")
+
+    def wait_for(self, text: str) -> None:
+        """Read the log until a line with ``text`` comes; fails when the process ends first."""
+        assert self.process.stdout is not None
+        while text not in self.log:
+            line = self.process.stdout.readline().decode("utf-8", "replace")
+            assert line, f"the server ended without {text!r}:\n{self.log}"
+            self.log += line
+
+    def client(self, timeout_s: float = 20.0) -> WireClient:
+        """A new connection."""
+        return WireClient(self.port, timeout_s)
+
+    def finish(self, timeout_s: float = 20.0) -> int:
+        """Wait for the process to end by itself; returns its exit status."""
+        output, _ = self.process.communicate(timeout=timeout_s)
+        self.log += output.decode("utf-8", "replace")
+        return self.process.returncode
+
+    def close(self) -> None:
+        """Stop the process and remove its folder."""
+        self.process.kill()
+        self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _is_path(options: tuple[str, ...]) -> bool:
+    return bool(options) and not options[0].startswith("-")
+
+
 class Twin:
     """The same commands to a real server and to ours; replies must be equal."""
 
@@ -279,6 +335,20 @@ class Twin:
         got = self.ours(*args)
         assert got == expected, f"{args!r}: redis {expected!r}, ours {got!r}"
         assert type(got) is type(expected), f"{args!r}: redis {expected!r}, ours {got!r}"
+        return got
+
+    def another(self) -> Twin:
+        """A second connection to each of the two servers."""
+        return Twin(WireClient(self.real.socket.getpeername()[1]), self.ours.another())
+
+    def messages(self, count: int, *args: Any) -> list[Any]:
+        """Send a command, if one is given; both servers then answer with so many messages."""
+        if args:
+            self.real.send(*args)
+            self.ours.send(*args)
+        expected = [self.real.read() for _ in range(count)]
+        got = self.ours.replies()
+        assert got == expected, f"{args!r}: redis {expected!r}, ours {got!r}"
         return got
 
     def unordered(self, *args: Any) -> Any:

@@ -46,6 +46,15 @@ class IndexBesideSet(RuleBasedStateMachine):
                 if self.owed is not None:
                     self.owed.discard(key)
 
+    @rule(seed=st.integers(0, 99), count=st.integers(0, 200))
+    def pop(self, seed: int, count: int) -> None:
+        rng = random.Random(seed)
+        for _ in range(min(count, len(self.live))):
+            key = self.index.pop(rng)
+            self.live.remove(key)
+            if self.owed is not None:
+                self.owed.discard(key)
+
     @rule()
     def clear(self) -> None:
         self.live.clear()
@@ -127,6 +136,19 @@ def test_samples_are_uniform_with_stale_entries_about() -> None:
         assert set(counts) == set(live)
         chi_square = sum((counts[key] - 400) ** 2 / 400 for key in live)
         assert chi_square < 85.4, "beyond the 99.9% quantile of 49 degrees of freedom"
+
+
+def test_pops_are_uniform_with_stale_entries_about() -> None:
+    rng = random.Random(8)
+    counts: Counter[bytes] = Counter()
+    for _ in range(2_000):
+        index = KeyIndex(keys(20))
+        for key in keys(10, start=5):
+            index.discard(key)
+        counts.update({index.pop(rng), index.pop(rng)})
+    assert sum(counts.values()) == 4_000
+    chi_square = sum((counts[key] - 400) ** 2 / 400 for key in [*keys(5), *keys(5, start=15)])
+    assert chi_square < 27.9, "beyond the 99.9% quantile of 9 degrees of freedom"
 
 
 def test_discards_keep_the_stale_part_bounded() -> None:

@@ -21,7 +21,6 @@ from pyredis.types.zset import (
     Entry,
     LexBound,
     ZSet,
-    encoding,
     parse_lex_bound,
     parse_score_bound,
 )
@@ -220,14 +219,14 @@ def test_parse_bounds() -> None:
 def test_the_encoding_never_goes_back() -> None:
     zset = ZSet()
     for number in range(129):
-        assert encoding(zset) == "listpack"
+        assert zset.encoding(None) == b"listpack"
         zset.outgrow(b"%d" % number, 128, 64)
         zset.add(b"%d" % number, 0.0)
-    assert encoding(zset) == "skiplist"
+    assert zset.encoding(None) == b"skiplist"
     zset.pop_min(128)
-    assert encoding(zset) == encoding(zset.copy()) == "skiplist"
-    assert encoding(build((b"x" * 64, 1.0))) == "listpack"
-    assert encoding(build((b"x" * 65, 1.0))) == "skiplist"
+    assert zset.encoding(None) == zset.copy().encoding(None) == b"skiplist"
+    assert build((b"x" * 64, 1.0)).encoding(None) == b"listpack"
+    assert build((b"x" * 65, 1.0)).encoding(None) == b"skiplist"
 
 
 def test_only_large_sets_keep_the_sign_of_zero() -> None:

@@ -19,6 +19,7 @@ OUT_OF_RANGE: Final = "ERR index out of range"
 SYNTAX: Final = "ERR syntax error"
 NO_SUCH_KEY: Final = "ERR no such key"
 
+_DIGITS_MAX: Final = 20
 # Decimal without sign, spaces or zeros in front: what Redis itself would have printed.
 _CANONICAL: Final = re.compile(rb"(?:0|-?[1-9][0-9]{0,18})\Z")
 
@@ -28,11 +29,24 @@ def syntax_error() -> NoReturn:
     raise Error(SYNTAX)
 
 
+def subcommand_error(ctx: Context) -> NoReturn:
+    """Raise the error for a subcommand with arguments that its arity lets through."""
+    container, word = (arg[:128].decode("utf-8", "surrogateescape") for arg in ctx.argv[:2])
+    raise Error(
+        f"ERR unknown subcommand or wrong number of arguments for '{word}'. "
+        f"Try {container.upper()} HELP."
+    )
+
+
 def integer(arg: bytes | bytearray, error: str = NOT_INTEGER) -> int:
     """A signed 64-bit integer; raises ``error`` for anything else."""
-    if _CANONICAL.match(arg):
-        value = int(arg)
-        if INT64_MIN <= value <= INT64_MAX:
+    if len(arg) <= _DIGITS_MAX:
+        try:
+            value = int(arg)
+        except ValueError:
+            raise Error(error) from None
+        # int() is more generous (blanks, signs, zeros in front): printing tells.
+        if b"%d" % value == arg and INT64_MIN <= value <= INT64_MAX:
             return value
     raise Error(error)
 
@@ -60,7 +74,7 @@ def double(arg: bytes, error: str = NOT_FLOAT) -> float:
 
 def canonical_integer(value: bytes | bytearray) -> int | None:
     """The number a string is stored as (OBJECT ENCODING int), None if it is no such string."""
-    if len(value) <= 20 and _CANONICAL.match(value):
+    if len(value) <= _DIGITS_MAX and _CANONICAL.match(value):
         number = int(value)
         if INT64_MIN <= number <= INT64_MAX:
             return number
@@ -70,11 +84,11 @@ def canonical_integer(value: bytes | bytearray) -> int | None:
 def timeout_deadline_ms(ctx: Context, arg: bytes) -> int:
     """When a blocking command given this timeout in seconds gives up; 0 for never."""
     seconds = double(arg, "ERR timeout is not a float or out of range")
-    if seconds < 0:
+    if seconds <= -0.001:
         raise Error("ERR timeout is negative")
     if seconds * 1000 > INT64_MAX - ctx.now_ms:
         raise Error("ERR timeout is out of range")
-    if seconds == 0:
+    if seconds <= 0:
         return 0
     whole_ms = -int(-seconds * 1000 // 1)  # rounded up, so that it never ends early
     return ctx.now_ms + whole_ms

@@ -83,6 +83,7 @@ class Spec:
     history: tuple[tuple[str, str], ...]
     doc_flags: tuple[str, ...] = ()
     replaced_by: str = ""
+    deprecated_since: str = ""
 
     @property
     def wire_name(self) -> str:
@@ -130,9 +131,14 @@ class Group:
         usage: str = "",
         history: Sequence[tuple[str, str]] = (),
         deprecated: str = "",
+        deprecated_since: str = "",
+        internal: bool = False,
         group: str | None = None,
     ) -> Callable[[Handler], Handler]:
-        """Attach a spec. ``deprecated`` names the replacement; ``acl`` replaces the module's."""
+        """Attach a spec. ``deprecated`` names the replacement; ``acl`` replaces the module's.
+
+        ``internal`` commands are for servers and tests (``syscmd`` in COMMAND DOCS).
+        """
 
         def attach(handler: Handler) -> Handler:
             flag_set = frozenset(flags.split())
@@ -150,8 +156,9 @@ class Group:
                 usage=usage,
                 summary=" ".join(doc.split("\n\n")[0].split()),
                 history=tuple(history),
-                doc_flags=("deprecated",) if deprecated else (),
+                doc_flags=("deprecated",) * bool(deprecated) + ("syscmd",) * internal,
                 replaced_by=deprecated,
+                deprecated_since=deprecated_since,
             )
             specs: list[Spec] = getattr(handler, "specs", [])
             handler.specs = [*specs, spec]  # type: ignore[attr-defined]
@@ -166,6 +173,8 @@ class Entry:
 
     ``latency`` counts calls by the bit length of their duration in nanoseconds, so the
     number of calls is its sum and a percentile is known to within a factor of two.
+    ``brief`` commands cost about the same whatever the data (Redis' flag *fast*, and SET,
+    which lacks it only because it may free a large old value).
     """
 
     spec: Spec
@@ -174,6 +183,7 @@ class Entry:
     arity_min: int
     arity_max: int
     write: bool
+    brief: bool
     latency: list[int]
     duration_ns: int = 0
     rejected: int = 0
@@ -209,6 +219,7 @@ def _entry(spec: Spec, handler: Handler) -> Entry:
         arity_min=low,
         arity_max=high,
         write="write" in spec.flags,
+        brief="fast" in spec.flags or spec.name == "SET",
         latency=[0] * LATENCY_BUCKETS,
     )
 
@@ -217,7 +228,8 @@ class Table:
     """The commands of one server, by name.
 
     ``find`` takes a whole request; ``by_token`` maps the spellings seen on the wire
-    (all capitals, all small) to entries and is what the hot path uses.
+    (all capitals, all small) to entries; ``of_two`` and ``of_three`` are the parts of it
+    for requests of that many parts. They are what the hot path uses.
     """
 
     def __init__(self, entries: Iterable[Entry]) -> None:
@@ -236,6 +248,17 @@ class Table:
                 self.entries[name] = entry
                 self.by_token[name.encode()] = entry
                 self.by_token[name.lower().encode()] = entry
+        self.memo: dict[str, Any] = {}  # what was derived from the entries, by purpose
+        self.of_two = self._taking(2)
+        self.of_three = self._taking(3)
+
+    def _taking(self, count: int) -> dict[bytes, Entry]:
+        """The commands without subcommands that accept a request of ``count`` parts."""
+        return {
+            token: entry
+            for token, entry in self.by_token.items()
+            if entry.arity_min <= count <= entry.arity_max and not entry.children
+        }
 
     @classmethod
     def of(cls, *modules: ModuleType) -> Table:

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Final
 
 from pyredis.commands.args import integer, syntax_error
 from pyredis.glob import compile_glob
@@ -24,7 +25,8 @@ _NUMBER: Final = re.compile(rb"([+-]?)([0-9]+)")
 _CURSOR_MAX: Final = (1 << 64) - 1
 
 
-class ScanOptions(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ScanOptions:
     """The options of one call; ``match`` and ``type`` are None where everything passes."""
 
     count: int

@@ -30,16 +30,15 @@ class Connection:
         self.session = session
         self.want_write = False
         self.broken = False
-        self._unsent: deque[bytes | memoryview] = deque()
+        self.unsent: deque[bytes | memoryview] = deque()
         self._recv = sock.recv
         self._send = sock.send
 
     def read(self) -> bytes | None:
         """What has arrived; b"" when the peer has closed, None when there is nothing."""
         try:
-            wanted = self.session.reader.wanted_bytes
-            if wanted > READ_BYTES:
-                return self._recv(min(wanted, READ_MAX_BYTES))
+            if self.session.held and self.session.wanted_bytes > READ_BYTES:
+                return self._recv(min(self.session.wanted_bytes, READ_MAX_BYTES))
             return self._recv(READ_BYTES)
         except (BlockingIOError, InterruptedError):
             return None
@@ -53,7 +52,7 @@ class Connection:
         connection turned out to be dead.
         """
         out = self.session.out
-        if not self._unsent:
+        if not self.unsent:
             if not out:
                 return 0
             data = out[0] if len(out) == 1 else b"".join(out)
@@ -66,15 +65,15 @@ class Connection:
                 self.broken = True
                 return 0
             if sent < len(data):
-                self._unsent.append(memoryview(data)[sent:])
+                self.unsent.append(memoryview(data)[sent:])
                 self._count_unsent()
             return sent
-        self._unsent.extend(out)
+        self.unsent.extend(out)
         out.clear()
         total = 0
         try:
-            while self._unsent and total < _WRITE_MAX_BYTES:
-                sent = self.sock.sendmsg(list(islice(self._unsent, _PIECES_MAX)))
+            while self.unsent and total < _WRITE_MAX_BYTES:
+                sent = self.sock.sendmsg(list(islice(self.unsent, _PIECES_MAX)))
                 total += sent
                 self._consume(sent)
         except (BlockingIOError, InterruptedError):
@@ -85,7 +84,7 @@ class Connection:
         return total
 
     def _consume(self, count: int) -> None:
-        unsent = self._unsent
+        unsent = self.unsent
         while count:
             piece = unsent[0]
             if count < len(piece):
@@ -95,17 +94,17 @@ class Connection:
             unsent.popleft()
 
     def _count_unsent(self) -> None:
-        self.session.unsent_bytes = sum(map(len, self._unsent))
-        self.session.unsent_pieces = len(self._unsent)
+        self.session.unsent_bytes = sum(map(len, self.unsent))
+        self.session.unsent_pieces = len(self.unsent)
 
     @property
     def drained(self) -> bool:
         """Whether all output is with the kernel."""
-        return not self._unsent and not self.session.out
+        return not self.unsent and not self.session.out
 
     def close(self) -> None:
         """Close the socket; output not sent is lost."""
-        self._unsent.clear()
+        self.unsent.clear()
         self.sock.close()
 
 

@@ -17,8 +17,11 @@ import select
 from collections.abc import Callable
 from typing import Protocol
 
-Ready = list[tuple[int, bool, bool]]
-"""Descriptors with whether they can be read and written."""
+READABLE, WRITABLE = 1, 4
+"""Bits of an event. The numbers are epoll's; errors and hang-ups set others and count as input."""
+
+Ready = list[tuple[int, int]]
+"""Descriptors with their events."""
 
 
 class Poller(Protocol):
@@ -49,11 +52,7 @@ class EpollPoller:
         loop.add_reader(self._epoll.fileno(), self._wake)
 
     def _wake(self) -> None:
-        read_mask, write_mask = ~select.EPOLLOUT, select.EPOLLOUT
-        self._on_ready(
-            [(fd, bool(event & read_mask), bool(event & write_mask))
-             for fd, event in self._epoll.poll(0)]
-        )
+        self._on_ready(self._epoll.poll(0))
 
     def add(self, fd: int) -> None:
         """Watch for input."""
@@ -81,27 +80,27 @@ class LoopPoller:
     ) -> None:
         self._loop = loop
         self._on_ready = on_ready
-        self._ready: dict[int, list[bool]] = {}
+        self._ready: dict[int, int] = {}
         self._writers: set[int] = set()
 
-    def _mark(self, fd: int, kind: int) -> None:
+    def _mark(self, fd: int, event: int) -> None:
         if not self._ready:
             self._loop.call_soon(self._wake)
-        self._ready.setdefault(fd, [False, False])[kind] = True
+        self._ready[fd] = self._ready.get(fd, 0) | event
 
     def _wake(self) -> None:
         ready, self._ready = self._ready, {}
-        self._on_ready([(fd, readable, writable) for fd, (readable, writable) in ready.items()])
+        self._on_ready(list(ready.items()))
 
     def add(self, fd: int) -> None:
         """Watch for input."""
-        self._loop.add_reader(fd, self._mark, fd, 0)
+        self._loop.add_reader(fd, self._mark, fd, READABLE)
 
     def want_write(self, fd: int, wanted: bool) -> None:
         """Watch for room to write as well, or stop doing so."""
         if wanted:
             self._writers.add(fd)
-            self._loop.add_writer(fd, self._mark, fd, 1)
+            self._loop.add_writer(fd, self._mark, fd, WRITABLE)
         elif fd in self._writers:
             self._writers.discard(fd)
             self._loop.remove_writer(fd)

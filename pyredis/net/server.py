@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from pyredis.net.connection import Connection, TLSConnection
 from pyredis.net.listeners import Listener, ListenError, listen_tcp, listen_unix
-from pyredis.net.poller import Ready, best_poller
+from pyredis.net.poller import WRITABLE, Ready, best_poller
 from pyredis.net.tls import TLSError, server_context
 from pyredis.session import Address, Session
 
@@ -222,25 +222,32 @@ class Server:
 
     def _on_ready(self, ready: Ready) -> None:
         engine = self.engine
-        stats = engine.stats
+        feed = engine.feed
         connections = self.connections
+        reads = received = 0
+        start_ns = engine.clock_ns()
         engine.begin_batch()
-        for fd, readable, writable in ready:
+        for fd, events in ready:
             connection = connections.get(fd)
             if connection is None:
                 continue
-            if readable:
+            if events != WRITABLE:
                 data = connection.read()
                 if data:
-                    stats.reads += 1
-                    stats.input_bytes += len(data)
-                    engine.feed(connection.session, data)
+                    reads += 1
+                    received += len(data)
+                    feed(connection.session, data)
                 elif data is not None:
                     self._hung_up(connection)
                     continue
-            if writable:
+            if events & WRITABLE:
                 self._send(connection)
+        stats = engine.stats
+        stats.reads += reads
+        stats.input_bytes += received
         self._finish()
+        stats.cycles += 1
+        stats.cycles_ns += engine.clock_ns() - start_ns
 
     def _hung_up(self, connection: Connection) -> None:
         error = getattr(connection, "error", "")
@@ -275,14 +282,15 @@ class Server:
         stats = self.engine.stats
         stats.output_bytes += connection.flush()
         stats.writes += 1
-        if connection.broken:
-            self._drop(connection)
-            return
-        blocked = connection.session.unsent_bytes > 0
-        if blocked != connection.want_write:
-            connection.want_write = blocked
-            self._poller.want_write(connection.fd, blocked)
-        if not blocked and connection.session.closing == "reply":
+        if connection.unsent or connection.want_write or connection.broken:
+            if connection.broken:
+                self._drop(connection)
+                return
+            blocked = bool(connection.unsent)
+            if blocked != connection.want_write:
+                connection.want_write = blocked
+                self._poller.want_write(connection.fd, blocked)
+        if connection.session.closing == "reply" and connection.drained:
             self._drop(connection)
 
     # Time

@@ -96,7 +96,7 @@ def parse_double(text: bytes) -> float:
     except ValueError:
         return _parse_unusual(text)
     if x == 0.0 or x - x != 0.0 or text[0] <= 32 or text[-1] <= 32 or b"_" in text:
-        return _parse_unusual(text)
+        return x if text == b"0" else _parse_unusual(text)
     return x
 
 

@@ -1,9 +1,7 @@
 """Hash: fields with a value each, kept in the order in which the fields came.
 
-A dict does the work; beside it stand the ratchet behind OBJECT ENCODING, which is set for
-ever when a field, a value or their number outgrows what Redis keeps in a listpack, and a
-`KeyIndex` over the fields. The index is built when a large hash is first scanned or sampled,
-in O(n), and kept. A small hash is scanned as a whole and sampled by counting through the dict.
+A dict does the work. `hashtable` is the ratchet behind OBJECT ENCODING: set for ever when a
+field, a value or the number of fields outgrows what Redis keeps in a listpack.
 
 All methods are O(1) unless they say otherwise.
 """
@@ -11,13 +9,9 @@ All methods are O(1) unless they say otherwise.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import islice
-from random import Random
-from typing import ClassVar, Final, Protocol
+from typing import ClassVar, Protocol
 
-from pyredis.types.index import KeyIndex
-
-_FEW: Final = 512  # up to so many fields it is cheaper to count through them than to index
+from pyredis.types.keyed import Keyed
 
 
 class Limits(Protocol):
@@ -27,18 +21,18 @@ class Limits(Protocol):
     hash_max_listpack_value: int
 
 
-class Hash:
+class Hash(Keyed):
     """A hash. Read `fields` freely; write through the methods only."""
 
-    __slots__ = ("fields", "hashtable", "index")
+    __slots__ = ("fields", "hashtable")
 
     type_name: ClassVar[bytes] = b"hash"
 
     def __init__(self) -> None:
         """Makes an empty hash."""
+        self.index = None
         self.fields: dict[bytes, bytes] = {}
         self.hashtable = False
-        self.index: KeyIndex | None = None
 
     @classmethod
     def of(cls, fields: Mapping[bytes, bytes], limits: Limits) -> Hash:
@@ -106,59 +100,13 @@ class Hash:
             self.index.discard(field)
         return True
 
-    # Chance and scanning
+    # What Keyed asks for
 
-    def sample(self, rng: Random) -> bytes:
-        """Returns a field, each equally likely; the hash must not be empty."""
-        index = self._indexed()
-        if index is None:
-            return next(islice(self.fields, int(rng.random() * len(self.fields)), None))
-        found = index.sample(rng)
-        assert found is not None
-        return found
+    def _keys(self) -> dict[bytes, bytes]:
+        return self.fields
 
-    def sample_many(self, rng: Random, count: int) -> list[bytes]:
-        """Returns `count` independent samples, repeats included. O(count)."""
-        index = self._indexed()
-        if index is None:
-            return rng.choices(list(self.fields), k=count)
-        return index.sample_many(rng, count)
-
-    def sample_distinct(self, rng: Random, count: int) -> list[bytes]:
-        """Returns `count` different fields, all of them when there are fewer. O(count)."""
-        size = len(self.fields)
-        if count >= size:
-            return list(self.fields)
-        index = self._indexed()
-        if index is None or count * 3 > size:
-            return rng.sample(list(self.fields), count)
-        # Two draws in three at least are new to `drawn`.
-        drawn: dict[bytes, None] = {}
-        while len(drawn) < count:
-            drawn.update(dict.fromkeys(index.sample_many(rng, count - len(drawn))))
-        return list(drawn)
-
-    def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
-        """Returns the next cursor (0: done) and a page of fields; `count` >= 1.
-
-        A small hash comes whole, whatever the cursor. A large one goes through a KeyIndex,
-        with its guarantee; the first call builds it in O(n), then O(count).
-        """
-        if not self.hashtable:
-            return 0, list(self.fields)
-        if self.index is None:
-            self.index = KeyIndex(self.fields)
-        return self.index.scan(cursor, count)
-
-    def _indexed(self) -> KeyIndex | None:
-        """Returns the index, building it where it pays; None for the few fields of a small hash.
-
-        The encoding counts, not only the size: counting through a dict that once was large
-        is slow.
-        """
-        if self.index is None and (self.hashtable or len(self.fields) > _FEW):
-            self.index = KeyIndex(self.fields)
-        return self.index
+    def _small(self) -> bool:
+        return not self.hashtable
 
     def _check(self) -> None:
         """Asserts every invariant."""

@@ -35,8 +35,8 @@ The cursor
     following Pieter Noordhuis; a dict's slots cannot be seen from Python, hence the list.)
 
 Bound
-    When more than half of the entries (plus SLACK) are stale, every `discard` sweeps a few
-    places on its own. One round of the sweep takes at most len(order) / SWEEP discards, which
+    When more than half of the entries (plus SLACK) are stale, every `discard` and `pop` sweeps a
+    few places on its own. One round of the sweep takes at most len(order) / SWEEP of them, which
     keeps len(stale) <= 3/4 * len(order) + SLACK, so no single call is ever long and memory
     stays within a constant factor of the live keys.
 
@@ -120,6 +120,25 @@ class KeyIndex:
             order.pop()
             stale.remove(key)
         return None
+
+    def pop(self, rng: Random) -> bytes:
+        """Takes out and returns a live key, each equally likely; there must be one.
+
+        The owner deletes the key without reporting it. Expected O(1), as for `sample`.
+        """
+        order, stale = self.order, self.stale
+        while True:
+            place = int(rng.random() * len(order))
+            key = order[place]
+            order[place] = order[-1]
+            order.pop()
+            if not stale:
+                return key
+            if key not in stale:
+                if len(stale) * 2 > len(order) + 2 * SLACK:
+                    self.tidy(SWEEP)
+                return key
+            stale.remove(key)
 
     def sample_many(self, rng: Random, count: int) -> list[bytes]:
         """Returns `count` independent samples, repeats included; [] when no key is live."""

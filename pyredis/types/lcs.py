@@ -22,7 +22,7 @@ rows over ``b`` it says that the cell grew against the row above: that is where 
 
 The walk moves along a row until it may leave it. ``stops`` has, for each row, the bits where it
 may, so one row costs the walk a mask and a ``bit_length``, however long the other string is.
-Memory: N*M / 7 bits in all, against Redis' 4*N*M bytes.
+Memory: hardly more than a bit a cell, against the four bytes of Redis' table.
 """
 
 from __future__ import annotations

@@ -12,9 +12,6 @@ fast. Intersections and the like run through `filter`, whose loop is in C as wel
     LISTPACK    few and short members; listed in the order of insertion
     HASHTABLE   all others
 
-The first two are small, so they are scanned as a whole and sampled by counting through the
-dict. A hash table builds a `KeyIndex` when first scanned or sampled, in O(n), and keeps it.
-
 All methods are O(1) unless they say otherwise.
 """
 
@@ -22,18 +19,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from itertools import filterfalse, islice
+from itertools import filterfalse
 from random import Random
 from typing import ClassVar, Final, Protocol
 
-from pyredis.types.index import KeyIndex
+from pyredis.types.keyed import Keyed
 
 INTSET: Final = 0
 LISTPACK: Final = 1
 HASHTABLE: Final = 2
 _NAMES: Final = (b"intset", b"listpack", b"hashtable")
 
-_FEW: Final = 512  # up to so many members it is cheaper to count through them than to index
 _INTSET_MAX: Final = 1 << 30  # whatever the configuration says
 
 _integer_like: Final = re.compile(rb"(?:0|-?[1-9][0-9]{0,18})\Z").match
@@ -54,18 +50,18 @@ def is_integer(member: bytes) -> bool:
     return len(member) < 19 or -(1 << 63) <= int(member) < 1 << 63
 
 
-class Set:
+class Set(Keyed):
     """A set. Read `members` freely; write through the methods only."""
 
-    __slots__ = ("form", "index", "members")
+    __slots__ = ("form", "members")
 
     type_name: ClassVar[bytes] = b"set"
 
     def __init__(self) -> None:
         """Makes an empty set; the first `add` settles its form."""
+        self.index = None
         self.members: dict[bytes, None] = {}
         self.form = INTSET
-        self.index: KeyIndex | None = None
 
     @classmethod
     def of(cls, members: Iterable[bytes], limits: Limits) -> Set:
@@ -95,18 +91,12 @@ class Set:
         """Returns the number of members."""
         return len(self.members)
 
-    def listing(self) -> list[bytes]:
-        """Returns the members in the order in which Redis lists them. O(n), sorting an intset."""
-        if self.form == INTSET:
-            return sorted(self.members, key=int)
-        return list(self.members)
-
     # Writing
 
     def add(self, members: Sequence[bytes], limits: Limits) -> int:
         """Adds members; returns how many are new. O(k)."""
-        if self.form < HASHTABLE:
-            self._expect(len(members), limits)
+        if self.form < HASHTABLE and len(members) > 1:
+            self._expect(members, limits)
         held = self.members
         before = len(held)
         index = self.index
@@ -120,11 +110,15 @@ class Set:
                     index.add(member)
         return len(held) - before
 
-    def _expect(self, count: int, limits: Limits) -> None:
+    def _expect(self, members: Sequence[bytes], limits: Limits) -> None:
         """Chooses the form for so many members in one call, as if all of them were new."""
-        if self.form == INTSET and count > limits.set_max_intset_entries:
-            # Only a set yet to be filled may become a listpack instead.
-            self.form = HASHTABLE if self.members else LISTPACK
+        count = len(members)
+        if self.form == INTSET:
+            if self.members:
+                if count > limits.set_max_intset_entries:
+                    self.form = HASHTABLE
+            elif count > limits.set_max_intset_entries or not is_integer(members[0]):
+                self.form = LISTPACK
         if self.form == LISTPACK and count > limits.set_max_listpack_entries:
             self.form = HASHTABLE
 
@@ -137,12 +131,15 @@ class Set:
         longest = len(member)
         if self.form == INTSET:
             if is_integer(member):
-                if size >= min(limits.set_max_intset_entries, _INTSET_MAX):
+                if size < min(limits.set_max_intset_entries, _INTSET_MAX):
+                    return
+                if size:
                     self.form = HASHTABLE
-                return
-            self.members = dict.fromkeys(self.listing())
+                    return
             self.form = LISTPACK
-            longest = max(longest, max(map(len, self.members), default=0))
+            if size:
+                self.members = dict.fromkeys(sorted(self.members, key=int))
+                longest = max(longest, max(map(len, self.members)))
         if size >= limits.set_max_listpack_entries or longest > limits.set_max_listpack_value:
             self.form = HASHTABLE
 
@@ -157,13 +154,13 @@ class Set:
 
     def pop(self, rng: Random) -> bytes:
         """Removes and returns a member, each equally likely; the set must not be empty."""
-        index = self.index or self._indexed()
+        index = self.index
+        if index is None:
+            index = self.index_for_sampling()
         if index is None:
             member = self._nth(int(rng.random() * len(self.members)))
         else:
-            found = index.pop(rng)
-            assert found is not None
-            member = found
+            member = index.pop(rng)
         del self.members[member]
         return member
 
@@ -172,61 +169,19 @@ class Set:
         pop = self.pop
         return [pop(rng) for _ in range(min(count, len(self.members)))]
 
-    # Chance and scanning
+    # What Keyed asks for
 
-    def sample(self, rng: Random) -> bytes:
-        """Returns a member, each equally likely; the set must not be empty."""
-        index = self.index or self._indexed()
-        if index is None:
-            return self._nth(int(rng.random() * len(self.members)))
-        found = index.sample(rng)
-        assert found is not None
-        return found
+    def listing(self) -> list[bytes]:
+        """Returns the members as Redis lists them: an intset in numeric order. O(n log n)."""
+        if self.form == INTSET:
+            return sorted(self.members, key=int)
+        return list(self.members)
 
-    def sample_many(self, rng: Random, count: int) -> list[bytes]:
-        """Returns `count` independent samples, repeats included. O(count)."""
-        index = self.index or self._indexed()
-        if index is None:
-            return rng.choices(list(self.members), k=count)
-        return index.sample_many(rng, count)
+    def _keys(self) -> dict[bytes, None]:
+        return self.members
 
-    def sample_distinct(self, rng: Random, count: int) -> list[bytes]:
-        """Returns `count` different members, all of them when there are fewer. O(count)."""
-        size = len(self.members)
-        if count >= size:
-            return self.listing()
-        index = self.index or self._indexed()
-        if index is None or count * 3 > size:
-            return rng.sample(list(self.members), count)
-        # Two draws in three at least are new to `drawn`.
-        drawn: dict[bytes, None] = {}
-        while len(drawn) < count:
-            drawn.update(dict.fromkeys(index.sample_many(rng, count - len(drawn))))
-        return list(drawn)
-
-    def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
-        """Returns the next cursor (0: done) and a page of members; `count` >= 1.
-
-        A small form comes whole, whatever the cursor. A hash table goes through a KeyIndex,
-        with its guarantee; the first call builds it in O(n), then O(count).
-        """
-        if self.form < HASHTABLE:
-            return 0, self.listing()
-        if self.index is None:
-            self.index = KeyIndex(self.members)
-        return self.index.scan(cursor, count)
-
-    def _indexed(self) -> KeyIndex | None:
-        """Returns the index, building it where it pays; None for the few members of a small form.
-
-        The form counts, not only the size: counting through a dict that once was large is slow.
-        """
-        if self.index is None and (self.form == HASHTABLE or len(self.members) > _FEW):
-            self.index = KeyIndex(self.members)
-        return self.index
-
-    def _nth(self, place: int) -> bytes:
-        return next(islice(self.members, place, None))
+    def _small(self) -> bool:
+        return self.form < HASHTABLE
 
     def _check(self) -> None:
         """Asserts every invariant."""

@@ -35,9 +35,9 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping
 from math import inf, isnan, nextafter
 from random import Random
-from typing import Any, Final, NamedTuple, Protocol, overload
+from typing import Any, ClassVar, Final, NamedTuple, Protocol, overload
 
-from sortedcontainers import SortedList  # type: ignore[import-untyped]
+from sortedcontainers import SortedList
 
 from pyredis.types.doubles import parse_range_double
 from pyredis.types.index import KeyIndex
@@ -109,6 +109,8 @@ class ZSet:
 
     __slots__ = ("index", "order", "scores", "skiplist")
 
+    type_name: ClassVar[bytes] = b"zset"
+
     def __init__(self) -> None:
         """Makes an empty set."""
         self.scores: dict[bytes, float] = {}
@@ -144,6 +146,10 @@ class ZSet:
         twin.order = self.order.copy()
         twin.skiplist = self.skiplist
         return twin
+
+    def encoding(self, limits: object) -> bytes:
+        """Returns the name that OBJECT ENCODING replies; the limits have had their say before."""
+        return b"skiplist" if self.skiplist else b"listpack"
 
     def outgrow(self, member: bytes, max_entries: int, max_value: int) -> None:
         """Sets `skiplist` if adding this new member breaks a limit. O(1).
@@ -215,6 +221,12 @@ class ZSet:
     def pop_min(self, count: int = 1) -> list[Entry]:
         """Removes and returns up to `count` lowest entries, lowest first. O(count log n)."""
         order = self.order
+        if count == 1 and order:
+            entry = order.pop(0)
+            del self.scores[entry[1]]
+            if self.index is not None:
+                self.index.discard(entry[1])
+            return [entry]
         if isinstance(order, list) or count > _FEW:
             lowest = order[:count]
             del order[:count]
@@ -368,11 +380,6 @@ class ZSet:
             self.order._check()
         if self.index is not None:
             self.index._check(self.scores.keys())
-
-
-def encoding(zset: ZSet) -> str:
-    """Returns the name that OBJECT ENCODING replies."""
-    return "skiplist" if zset.skiplist else "listpack"
 
 
 def _take(order: Blocks, entry: Entry) -> Entry:

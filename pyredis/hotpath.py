@@ -1,0 +1,202 @@
+"""The hot path: plain requests of a plain session, as fast as Python goes.
+
+One C call splits the input at line ends. In a well-formed request every second part is
+a length header, so a request is recognised by comparing headers with a table (``b"$0",
+b"$1", ...``) indexed by the real lengths: no number is parsed, and a value that holds a
+line break simply fails the comparison. For requests of two and three parts everything
+is spelled out; their commands come from tables that hold only those whose arity fits,
+so nothing is left to check. ``run`` stops at the first thing that is not plain (a cut
+or odd request, a subcommand, an error in the protocol, a session that has changed its
+mode) and says where; the exact parser and ``Engine.execute`` do the same work from
+there, in the open.
+
+Around a handler's run there is little more than the encoding of its reply. What else a
+command can cause is announced in one flag, ``ks.after``. Durations are measured for
+*runs* of the same command in one input: reading the clock, and the bookkeeping for INFO
+commandstats, LATENCY and SLOWLOG, would otherwise be a tenth of a GET. Calls and total
+time stay exact; within a run each call is credited with the mean. Commands that are not
+``brief`` (those whose cost depends on the data) are timed alone, and so are all when the
+slow log is set to watch for less than a millisecond.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from pyredis.resp import BULK_HEADS, INTEGERS, Error, Simple, encode_into
+from pyredis.session import Block, Session
+
+if TYPE_CHECKING:
+    from pyredis.commands.registry import Entry
+    from pyredis.engine import Engine
+
+CRLF: Final = b"\r\n"
+INPUT_MAX_BYTES: Final = 32768
+"""Largest input taken apart by splitting."""
+_COUNTS: Final = {b"*%d" % n: n for n in range(1, 1025)}
+_LENGTHS: Final = tuple(b"$%d" % n for n in range(INPUT_MAX_BYTES + 1))
+_SINGLE_NS: Final = 1_000_000
+
+
+def run(engine: Engine, session: Session, data: bytes) -> bytes:
+    """Run the plain requests at the beginning of ``data``; returns the bytes from there on.
+
+    Replies go to ``session.out``. The session may be blocked, closing, or in another mode
+    when this returns.
+    """
+    ks = engine.ks
+    ctx = engine.ctx
+    ctx.session = engine.running = session
+    ctx.db = session.db
+    table = engine.table
+    of_two, of_three, by_token = table.of_two, table.of_three, table.by_token
+    lengths = _LENGTHS
+    integers, heads = INTEGERS, BULK_HEADS
+    clock_ns = engine.clock_ns
+    alone = engine.slow_ns < _SINGLE_NS
+    out = session.out.append
+    parts = data.split(CRLF)
+    end = len(parts) - 1
+    at = 0
+    timed: Entry | None = None  # the command of the running run
+    calls = 0
+    start_ns = clock_ns()
+    while at < end:
+        head = parts[at]
+        try:
+            if head == b"*3":
+                after = at + 7
+                if after > end:
+                    break
+                _, name_size, name, key_size, key, value_size, value = parts[at:after]
+                entry = of_three.get(name)
+                if (
+                    entry is None
+                    or name_size != entry.header
+                    or key_size != lengths[len(key)]
+                    or value_size != lengths[len(value)]
+                ):
+                    break
+                if entry is not timed:
+                    if timed is not None:
+                        start_ns = _credit(engine, timed, calls, start_ns)
+                    timed, calls = entry, 0
+                reply = entry.handler(ctx, key, value)
+            elif head == b"*2":
+                after = at + 5
+                if after > end:
+                    break
+                _, name_size, name, key_size, key = parts[at:after]
+                entry = of_two.get(name)
+                if (
+                    entry is None
+                    or name_size != entry.header
+                    or key_size != lengths[len(key)]
+                ):
+                    break
+                if entry is not timed:
+                    if timed is not None:
+                        start_ns = _credit(engine, timed, calls, start_ns)
+                    timed, calls = entry, 0
+                reply = entry.handler(ctx, key)
+            else:
+                count = _COUNTS.get(head)
+                if count is None:
+                    break
+                after = at + 2 * count + 1
+                if after > end:
+                    break
+                entry = by_token.get(parts[at + 2])
+                if (
+                    entry is None
+                    or parts[at + 1] != entry.header
+                    or entry.children
+                    or not entry.arity_min <= count <= entry.arity_max
+                ):
+                    break
+                args = parts[at + 4 : after : 2]
+                if parts[at + 3 : after : 2] != [lengths[len(arg)] for arg in args]:
+                    break
+                if entry is not timed:
+                    if timed is not None:
+                        start_ns = _credit(engine, timed, calls, start_ns)
+                    timed, calls = entry, 0
+                reply = entry.handler(ctx, *args)
+        except Error as error:
+            reply = error
+            entry.failed += 1
+            engine.stats.count_error(error)
+        except Exception:
+            reply = engine.crashed(entry, parts[at + 2 : after : 2])
+        calls += 1
+        kind = type(reply)
+        if kind is Simple:
+            out(reply.wire)
+        elif kind is bytes:
+            size = len(reply)
+            if size < 1024:
+                out(heads[size] + reply + CRLF)
+            else:
+                encode_into(session.out, reply, False)
+                engine.check_output_limit(session)
+        elif kind is int:
+            out(integers[reply] if 0 <= reply < 1024 else b":%d\r\n" % reply)
+        elif kind is Block:
+            argv = parts[at + 2 : after : 2]
+            at = after
+            if calls > 1:
+                _credit(engine, entry, calls - 1, start_ns)
+            timed = None  # the call is counted when its wait ends
+            engine.park(session, reply, entry, argv)
+            if ks.after:
+                engine.after_command(session, argv)
+            break
+        else:
+            encode_into(session.out, reply, session.resp3)
+            if kind is list:
+                engine.check_output_limit(session)
+        if alone or not entry.brief:
+            spent_ns = clock_ns() - start_ns
+            if spent_ns > engine.slow_ns:
+                engine.record_slow(session, entry, parts[at + 2 : after : 2], spent_ns)
+            start_ns = _credit(engine, entry, calls, start_ns)
+            timed = None
+        if ks.after:
+            if timed is not None:
+                _credit(engine, entry, calls, start_ns)
+                timed = None
+            argv = parts[at + 2 : after : 2]
+            at = after
+            engine.after_command(session, argv)
+            if session.closing or session.gates:
+                session.last_command = entry
+                break
+            ctx.session = engine.running = session
+            ctx.db = session.db
+            start_ns = clock_ns()
+        else:
+            at = after
+        session.last_command = entry
+    if timed is not None:
+        now_ns = _credit(engine, timed, calls, start_ns)
+        if now_ns - start_ns > engine.slow_ns:
+            engine.record_slow(session, timed, _last_request(parts, at), now_ns - start_ns)
+    engine.running = None
+    return CRLF.join(parts[at:]) if at < end else parts[end]
+
+
+def _credit(engine: Engine, entry: Entry, calls: int, start_ns: int) -> int:
+    """Count a run of ``calls`` that began at ``start_ns``; returns the time now."""
+    now_ns = engine.clock_ns()
+    spent_ns = now_ns - start_ns
+    entry.duration_ns += spent_ns
+    entry.latency[(spent_ns // (calls or 1)).bit_length()] += calls
+    return now_ns
+
+
+def _last_request(parts: list[bytes], end: int) -> list[Any]:
+    """The arguments of the request that ends before ``end``."""
+    at = end - 1
+    while at > 0 and parts[at] not in _COUNTS:
+        at -= 1
+    return parts[at + 2 : end : 2]
