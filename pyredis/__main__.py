@@ -98,6 +98,8 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 def serve(config: Config, path: str | None, arguments: Sequence[str]) -> int:
     """Run a node until it is told to stop; returns the exit status."""
+    os.chdir(config.dir)
+    config.subscribe(("dir",), lambda: os.chdir(config.dir))
     log = Log(config.loglevel, config.logfile)
     config.subscribe(("loglevel",), lambda: setattr(log, "level", config.loglevel))
     if config.syslog_enabled:
@@ -157,18 +159,9 @@ def serve(config: Config, path: str | None, arguments: Sequence[str]) -> int:
         log("warning", f"{error}")
         log("warning", "Failed to configure TLS. Check logs for more info.")
         return 1
-    log("notice", "Server initialized")
-    for kind, wanted in (
-        ("tcp", config.port),
-        ("tls", config.tls_port),
-        ("unix", config.unixsocket),
-    ):
-        if wanted:
-            log("notice", f"Ready to accept connections {kind}")
-    if supervised and config.supervised == "upstart":
-        process.stop_like_upstart()
-    elif supervised:
-        process.tell_supervisor("STATUS=Ready to accept connections\nREADY=1\n")
+    supervisor = config.supervised if supervised else ""
+    # Said from inside the loop: from then on a signal finds its handler at work.
+    loop.call_soon(_announce, config, log, supervisor)
     _handle_signals(loop, engine, server, log)
     _tame_garbage_collector()
     try:
@@ -186,25 +179,45 @@ def serve(config: Config, path: str | None, arguments: Sequence[str]) -> int:
     return status
 
 
+def _announce(config: Config, log: Log, supervisor: str) -> None:
+    """Tell the log and whoever supervises us that clients are served."""
+    log("notice", "Server initialized")
+    for kind, wanted in (
+        ("tcp", config.port),
+        ("tls", config.tls_port),
+        ("unix", config.unixsocket),
+    ):
+        if wanted:
+            log("notice", f"Ready to accept connections {kind}")
+    if supervisor == "upstart":
+        process.stop_like_upstart()
+    elif supervisor:
+        process.tell_supervisor("STATUS=Ready to accept connections\nREADY=1\n")
+
+
 def _handle_signals(
     loop: asyncio.AbstractEventLoop, engine: Engine, server: Server, log: Log
 ) -> None:
     """TERM and INT ask for an orderly end; a second INT does not wait for it."""
     asked = False
 
-    def on_signal(name: str) -> None:
-        nonlocal asked
-        if asked and name == "SIGINT":
-            log("warning", "You insist... exiting now.")
-            os._exit(1)
-        asked = True
+    def begin(name: str) -> None:
         log("warning", f"Received {name} scheduling shutdown...")
         log("warning", "User requested shutdown...")
         engine.exit_status = 0
         server.wake()
 
-    for name in ("SIGTERM", "SIGINT"):
-        loop.add_signal_handler(getattr(signal, name), on_signal, name)
+    def on_signal(number: int, frame: object) -> None:
+        """Runs between two instructions, even while a command keeps the loop busy."""
+        nonlocal asked
+        if asked and number == signal.SIGINT:
+            log("warning", "You insist... exiting now.")
+            os._exit(1)
+        asked = True
+        loop.call_soon_threadsafe(begin, signal.Signals(number).name)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 

@@ -92,8 +92,8 @@ class Engine:
         self.ks = Keyspace(config.databases, rng)
         self.ks.set_time(clock.now_ms())
         self.started_ms = self.ks.now_ms
-        self.run_id = "%040x" % rng.getrandbits(160)
-        self.replid = "%040x" % rng.getrandbits(160)  # names the history of the data
+        self.run_id = f"{rng.getrandbits(160):040x}"
+        self.replid = f"{rng.getrandbits(160):040x}"  # names the history of the data
         self.replid2 = "0" * 40  # the history it came from
         self.mode = "cluster" if config.cluster_enabled else "standalone"
         self.role = "master"  # or "replica"
@@ -345,7 +345,8 @@ class Engine:
         ctx = self.ctx
         ctx.argv = argv
         mode = ks.touch_mode
-        if session.no_touch and entry.spec.name != "TOUCH":
+        hush = session.no_touch and entry.spec.name != "TOUCH"
+        if hush:
             ks.touch_mode = TOUCH_NOT
         db_index = session.db.index
         start_ns = self.clock_ns()
@@ -358,7 +359,7 @@ class Engine:
         except Exception:
             reply = self.crashed(entry, argv)
         spent_ns = self.clock_ns() - start_ns
-        if session.no_touch:
+        if hush:
             lfu = ks.lfu  # CONFIG SET may just have changed it
             ks.touch_mode = mode if mode == TOUCH_NOT else TOUCH_LFU if lfu else TOUCH_LRU
         if type(reply) is Block and unit.depth:

@@ -20,10 +20,11 @@ lot: every key is looked at once a round. Each deletion is a unit of its own: it
 and propagated before the next.
 
 Source: Redis' design, as its documentation of EXPIRE and redis.conf describe it; the numbers
-are Redis'. Departure: Redis walks the slots of its hash table, which may be empty; an index
-has none, so no page is skipped for being too thinly filled.
+are Redis'. Departures: Redis walks the slots of its hash table, which may be empty; an index
+has none, so no page is skipped for being too thinly filled. And the clock is read after each
+page, since a page takes longer here, and reading the clock does not.
 
-Cost: O(keys per page) a page, about 1 us a key, bounded by the budget of the cycle.
+Cost: O(keys per page) a page, about 2 us a deletion, bounded by the budget of the cycle.
 """
 
 from __future__ import annotations
@@ -42,7 +43,6 @@ FAST_US: Final = 1000
 SLOW_CPU_PERCENT: Final = 25
 STALE_PERCENT: Final = 10
 DBS_PER_CYCLE: Final = 16
-PAGES_BETWEEN_CLOCK_READINGS: Final = 16
 
 
 class ActiveExpire:
@@ -105,7 +105,7 @@ class ActiveExpire:
         # After a cycle without enough time no database waits longer than one round.
         count = len(dbs) if self._cut_short else min(DBS_PER_CYCLE, len(dbs))
         self._cut_short = False
-        pages = dead_all = seen_all = 0
+        dead_all = seen_all = 0
         for _ in range(count):
             db = dbs[self._db_next % len(dbs)]
             self._db_next = (self._db_next + 1) % len(dbs)
@@ -113,11 +113,7 @@ class ActiveExpire:
                 dead, seen = self._page(db, page_keys)
                 dead_all += dead
                 seen_all += seen
-                pages += 1
-                if (
-                    pages % PAGES_BETWEEN_CLOCK_READINGS == 0
-                    and self.clock.steady_ns() > end_ns
-                ):
+                if self.clock.steady_ns() > end_ns:
                     self._cut_short = True
                     self.time_cap_reached += 1
                     return dead_all, seen_all

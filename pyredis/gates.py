@@ -36,11 +36,7 @@ POSTPONED: Final = Block((), 0, NO_REPLY)
 
 def require_auth(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -> Any:
     """Only AUTH, HELLO, QUIT and RESET before the password, as long as there is one."""
-    if (
-        session.authenticated
-        or "no_auth" in entry.spec.flags
-        or not engine.config.requirepass
-    ):
+    if session.authenticated or "no_auth" in entry.spec.flags or not engine.config.requirepass:
         return None
     return Error("NOAUTH Authentication required.")
 
@@ -105,9 +101,7 @@ def gates_for(engine: Engine, session: Session) -> tuple[Any, ...]:
     if session.multi is not None:
         found.append(forbid_in_multi)
     found.extend(engine.gates)
-    if not session.resp3 and (
-        session.channels or session.patterns or session.shard_channels
-    ):
+    if not session.resp3 and (session.channels or session.patterns or session.shard_channels):
         found.append(subscribed_resp2)
     if session.monitor:
         found.append(monitoring)

@@ -27,7 +27,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from pyredis.config_types import format_percentile
 from pyredis.memory import overview, percent
 from pyredis.metrics import commands_processed
 from pyredis.version import REDIS_VERSION, VERSION
@@ -54,6 +53,10 @@ def human(size: int) -> str:
 
 def _ratio(part: float, whole: float) -> str:
     return f"{part / whole if whole else 0.0:.2f}"
+
+
+def _plain(number: float) -> str:
+    return f"{number:f}".rstrip("0").rstrip(".")
 
 
 def _server(engine: Engine) -> Pairs:
@@ -337,7 +340,7 @@ def _latencystats(engine: Engine) -> Pairs:
     for entry in engine.table.all():
         if any(entry.latency):
             values = ",".join(
-                f"p{format_percentile(each)}={percentile_us(entry, each):.3f}"
+                f"p{_plain(each)}={percentile_us(entry, each):.3f}"
                 for each in config.latency_tracking_info_percentiles
             )
             yield f"latency_percentiles_usec_{entry.name}", values

@@ -18,6 +18,7 @@ like on the wire, in the version a client asked for with HELLO:
     PushReply            *n                          >n
     Verbatim             bulk string                 =n txt:...
     BigNumber            bulk string                 (123
+    Attributed           the reply alone             |n, then the reply
 
 The type of a value decides, never its content: a stored ``b"OK"`` is a bulk string.
 Two values stand for how many replies there are rather than for one: ``NO_REPLY``
@@ -111,6 +112,16 @@ class Verbatim:
     def __init__(self, text: bytes, format: bytes = b"txt") -> None:
         self.text = text
         self.format = format
+
+
+class Attributed:
+    """A reply with attributes before it; RESP2 leaves them out."""
+
+    __slots__ = ("attributes", "reply")
+
+    def __init__(self, attributes: dict[Any, Any], reply: Any) -> None:
+        self.attributes = attributes
+        self.reply = reply
 
 
 class BigNumber:
@@ -223,6 +234,12 @@ def encode_into(out: list[bytes], value: Reply, resp3: bool) -> None:
             encode_into(out, item, resp3)
     elif kind is Wire:
         out.extend(value)
+    elif kind is Attributed:
+        if resp3:
+            out.append(b"|%d\r\n" % len(value.attributes))
+            for item in chain.from_iterable(value.attributes.items()):
+                encode_into(out, item, resp3)
+        encode_into(out, value.reply, resp3)
     elif value is not NO_REPLY:
         raise TypeError(f"not a reply: {value!r}")
 

@@ -8,9 +8,9 @@ import importlib.util
 from pyredis.commands.registry import Table
 
 _MODULES = (
-    "strings bitmaps lists sets hashes zsets zset_ranges zset_algebra keys databases ttl objects "
-    "sorting wait connection clients pubsub transactions server introspection config latency "
-    "memory debug"
+    "strings bitmaps lists sets hashes zsets zset_pops zset_ranges zset_algebra keys databases "
+    "ttl objects sorting wait connection clients pubsub transactions server introspection config "
+    "latency memory debug"
 ).split()
 
 

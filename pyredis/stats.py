@@ -62,6 +62,8 @@ class Stats:
         self.evicted_clients = 0
         self.cycles = 0  # turns of the event loop that had something to do
         self.cycles_ns = 0
+        self.cycle_max_ns = 0
+        self.cron_ns = 0
 
     def count_error(self, error: Error) -> None:
         """An error reply was sent. Kinds are bounded, since scripts can invent them."""

@@ -14,7 +14,7 @@ of the second, so only the synopsis is written down and the tree is derived:
    by their shape, or are written in front: ``wherefrom=<LEFT | RIGHT>``. So can values that
    are shown under another name than they have: ``by-pattern=pattern``.
 6. The n-th key belongs to the n-th key spec; those left over, to the last one.
-7. An optional part is as old as the entry of the history that begins with "Added" and quotes it.
+7. An optional part is as old as the first entry of the history that quotes it in backticks.
 
 ``plain`` takes the marks of 4 and 5 off again. Names are those of Redis 7.2.
 """
@@ -53,6 +53,7 @@ _TOKENS: Final = {
     '""': "empty-string",
     "CH": "change",
     "ALPHA": "sorting",
+    "INCR": "increment",
 }
 """Tokens that stand alone under another name than their own."""
 
@@ -93,6 +94,23 @@ _CHOICES: Final = {
     "GET|write": "operation",
     "SET|INCRBY": "write-operation",
     "AND|OR|XOR|NOT": "operation",
+    "ON|OFF": "enabled",
+    "ON|OFF|SKIP": "action",
+    "YES|NO": "mode",
+    "YES|SYNC|NO": "mode",
+    "WRITE|ALL": "mode",
+    "TIMEOUT|ERROR": "unblock-type",
+    "LIB-NAME|LIB-VER": "attr",
+    "NOSAVE|SAVE": "save-selector",
+    "FORCE|TAKEOVER": "options",
+    "HARD|SOFT": "reset-type",
+    "IMPORTING|MIGRATING|NODE|STABLE": "subcommand",
+    "host-port|no-one": "args",
+    "AUTH|AUTH2": "authentication",
+    'key|""': "key-selector",
+    "FROMMEMBER|FROMLONLAT": "from",
+    "circle|box": "by",
+    "STORE|STOREDIST": "store",
 }
 _BLOCKS: Final = {
     "field value": "data",
@@ -113,6 +131,8 @@ _BLOCKS: Final = {
     "IDLE start end count consumer": "filters",
     "BYRADIUS unit": "circle",
     "BYBOX height unit": "box",
+    "protover AUTH SETNAME": "arguments",
+    "host port": "host-port",
 }
 
 
@@ -392,13 +412,12 @@ def _point_at_keys(
 
 
 def _additions(history: Sequence[tuple[str, str]]) -> Mapping[str, str]:
-    """Version by token or name, for all that the history quotes as added."""
+    """The first version in whose entry a token or name is quoted."""
     since: dict[str, str] = {}
     for version, text in history:
-        if text.startswith("Added"):
-            for quoted in re.findall("`([^`]+)`", text):
-                for word in re.split(r"[|\s]+", quoted):
-                    since.setdefault(word, version)
+        for quoted in re.findall("`([^`]+)`", text):
+            for word in re.split(r"[|\s]+", quoted):
+                since.setdefault(word, version)
     return since
 
 

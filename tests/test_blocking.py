@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -16,7 +16,6 @@ from tests.support import (
     ReplyError,
     Status,
     new_client,
-    to_argv,
 )
 
 WRONGTYPE = ReplyError(b"WRONGTYPE Operation against a key holding the wrong kind of value")
@@ -46,6 +45,10 @@ class Stage:
         assert got == expected, f"{args!r}: redis {expected!r}, ours {got!r}"
         return got
 
+    def acts(self, *args: Any) -> Any:
+        """Client 0 runs a command."""
+        return self.does(0, *args)
+
     def gets(self, who: int) -> Any:
         """What a client that waited now receives on both servers."""
         expected = self.real[who].read()
@@ -64,8 +67,8 @@ class Stage:
         assert b"flags=b" in line
 
     def close(self) -> None:
-        for client in self.real:
-            client.close()
+        for real in self.real:
+            real.close()
         for client in self.ours:
             client.engine.waiters._check()
             client.engine.disconnect(client.session)
@@ -81,6 +84,14 @@ def stage(real_redis: RealRedis) -> Iterator[Stage]:
     stage = Stage(real_redis, 4)
     yield stage
     stage.close()
+
+
+def transaction(client: Callable[..., Any], *commands: str) -> Any:
+    """Run commands in MULTI and EXEC; returns the reply of EXEC."""
+    client("MULTI")
+    for command in commands:
+        client(*command.split())
+    return client("EXEC")
 
 
 # Who is served
@@ -255,24 +266,18 @@ def test_a_restored_key(stage: Stage) -> None:
 
 def test_a_transaction_is_over_before_anybody_is_served(stage: Stage) -> None:
     stage.waits(1, "BLPOP", "l", 0)
-    stage.does(0, "MULTI")
-    stage.does(0, "LPUSH", "l", "a")
-    stage.does(0, "LPUSH", "l", "b")
-    stage.does(0, "LRANGE", "l", 0, -1)
-    assert stage.does(0, "EXEC") == [1, 2, [b"b", b"a"]]
+    replies = transaction(stage.acts, "LPUSH l a", "LPUSH l b", "LRANGE l 0 -1")
+    assert replies == [1, 2, [b"b", b"a"]]
     assert stage.gets(1) == [b"l", b"b"]
 
 
 def test_what_a_transaction_takes_back_wakes_nobody(stage: Stage) -> None:
     stage.waits(1, "BLPOP", "l", 0)
-    for command in (["MULTI"], ["LPUSH", "l", "a"], ["DEL", "l"], ["EXEC"]):
-        stage.does(0, *command)
+    transaction(stage.acts, "LPUSH l a", "DEL l")
     stage.still_waits(1)
-    for command in (["MULTI"], ["LPUSH", "l", "a"], ["DEL", "l"], ["SET", "l", 1], ["EXEC"]):
-        stage.does(0, *command)
+    transaction(stage.acts, "LPUSH l a", "DEL l", "SET l 1")
     stage.still_waits(1)
-    for command in (["MULTI"], ["DEL", "l"], ["LPUSH", "l", "b"], ["EXEC"]):
-        stage.does(0, *command)
+    transaction(stage.acts, "DEL l", "LPUSH l b")
     assert stage.gets(1) == [b"l", b"b"]
 
 
@@ -280,8 +285,7 @@ def test_the_order_in_which_the_waiter_named_its_keys_decides(client: EngineClie
     """New in 7.2, where the whole command runs again."""
     waiter, mover = client.another(), client.another()
     waiter.send("BLPOP", "k1", "k2", 0)
-    for command in (["MULTI"], ["LPUSH", "k2", "b"], ["LPUSH", "k1", "a"], ["EXEC"]):
-        client(*command)
+    transaction(client, "LPUSH k2 b", "LPUSH k1 a")
     assert waiter.replies() == [[b"k1", b"a"]]
     client("LPOP", "k2")
     mover.send("BLMOVE", "k2", "k1", "LEFT", "LEFT", 0)
@@ -292,14 +296,10 @@ def test_the_order_in_which_the_waiter_named_its_keys_decides(client: EngineClie
 
 
 def test_inside_a_transaction_nobody_waits(stage: Stage) -> None:
-    stage.does(0, "MULTI")
-    for command in (
-        ["BLPOP", "l", 0], ["BRPOP", "l", 1], ["BLMOVE", "l", "m", "LEFT", "LEFT", 0],
-        ["BRPOPLPUSH", "l", "m", 0], ["BLMPOP", 0, 1, "l", "LEFT"], ["BLPOP", "l", "x"],
-        ["RPUSH", "l", "a", "b"], ["BLPOP", "l", 0], ["BLMOVE", "l", "m", "LEFT", "LEFT", 0],
-    ):  # fmt: skip
-        stage.does(0, *command)
-    replies = stage.does(0, "EXEC")
+    replies = transaction(
+        stage.acts, "BLPOP l 0", "BRPOP l 1", "BLMOVE l m LEFT LEFT 0", "BRPOPLPUSH l m 0",
+        "BLMPOP 0 1 l LEFT", "BLPOP l x", "RPUSH l a b", "BLPOP l 0", "BLMOVE l m LEFT LEFT 0",
+    )  # fmt: skip
     assert replies[:5] == [NullArray(), NullArray(), None, None, NullArray()]
 
 
@@ -320,8 +320,8 @@ def test_waiting_and_watching(stage: Stage) -> None:
 def test_pipelined_commands_run_after_the_wait(client: EngineClient) -> None:
     waiter = client.another()
     wire = b"".join(
-        encode_command(to_argv(args))
-        for args in (["BLPOP", "l", 0], ["LLEN", "l"], ["BLPOP", "l", 0], ["PING"])
+        encode_command(command.split())
+        for command in (b"BLPOP l 0", b"LLEN l", b"BLPOP l 0", b"PING")
     )
     for cut in (len(wire), 30, 5):
         first, rest = wire[:cut], wire[cut:]
@@ -366,19 +366,18 @@ def test_one_that_is_being_closed_takes_nothing(client: EngineClient) -> None:
 
 
 def test_timeouts(client: EngineClient) -> None:
-    null_array = [
-        ["BLPOP", "l", "0.1"], ["BRPOP", "l", "m", "0.1"], ["BLMPOP", "0.1", 1, "l", "LEFT"],
-        ["BLMOVE", "l", "m", "LEFT", "LEFT", "0.1"], ["BRPOPLPUSH", "l", "m", "0.1"],
-    ]  # fmt: skip
-    for command in null_array:
-        client.send(*command)
+    for command in (
+        "BLPOP l 0.1", "BRPOP l m 0.1", "BLMPOP 0.1 1 l LEFT", "BLMOVE l m LEFT LEFT 0.1",
+        "BRPOPLPUSH l m 0.1",
+    ):  # fmt: skip
+        client.send(*command.split())
         client.tick(99)
         assert client.replies() == []
         assert client.engine.deadline_ms() == client.clock.now_ms() + 1
         client.tick(1)
         assert client.replies() == [NullArray()]
         client.session.resp3 = True
-        client.send(*command)
+        client.send(*command.split())
         client.tick(100)
         assert client.take() == b"_\r\n"
         client.session.resp3 = False
@@ -387,11 +386,11 @@ def test_timeouts(client: EngineClient) -> None:
 
 def test_the_real_timeout_replies(stage: Stage) -> None:
     for command in (
-        ["BLPOP", "l", "0.001"], ["BLMPOP", "0.001", 1, "l", "LEFT"],
-        ["BLMOVE", "l", "m", "LEFT", "LEFT", "0.001"], ["BRPOPLPUSH", "l", "m", "0.001"],
+        "BLPOP l 0.001", "BLMPOP 0.001 1 l LEFT", "BLMOVE l m LEFT LEFT 0.001",
+        "BRPOPLPUSH l m 0.001",
     ):  # fmt: skip
-        stage.real[1].send(*command)
-        stage.ours[1].send(*command)
+        stage.real[1].send(*command.split())
+        stage.ours[1].send(*command.split())
         stage.ours[1].tick(10)
         stage.gets(1)
 
@@ -431,8 +430,7 @@ def test_deadlines_that_are_not_met_do_not_pile_up(client: EngineClient) -> None
 def test_an_expired_key_serves_nobody(client: EngineClient) -> None:
     waiter = client.another()
     waiter.send("BLPOP", "l", 0)
-    for command in (["MULTI"], ["RPUSH", "l", "a"], ["PEXPIREAT", "l", 1], ["EXEC"]):
-        client(*command)
+    transaction(client, "RPUSH l a", "PEXPIREAT l 1")
     assert waiter.replies() == []
 
 
@@ -462,8 +460,7 @@ def test_propagation_and_events(client: EngineClient) -> None:
     assert units == []
     waiters[0].replies()
     waiters[0].send("BLPOP", "l", 0)
-    for command in (["MULTI"], ["RPUSH", "l", "a"], ["SET", "x", 1], ["EXEC"]):
-        client(*command)
+    transaction(client, "RPUSH l a", "SET x 1")
     assert units == [["MULTI", "RPUSH l a", "SET x 1", "EXEC"], ["LPOP l"]]
 
 
@@ -527,8 +524,7 @@ def test_own_messages_keep_their_order() -> None:
 def test_a_pause_that_began_meanwhile_holds_the_command(client: EngineClient) -> None:
     waiter = client.another()
     waiter.send("BLPOP", "l", 0)
-    for command in (["MULTI"], ["RPUSH", "l", "a"], ["CLIENT", "PAUSE", 1000], ["EXEC"]):
-        client(*command)
+    transaction(client, "RPUSH l a", "CLIENT PAUSE 1000")
     assert waiter.replies() == []
     assert client.engine.waiters.client_count == 0
     client.tick(1000)

@@ -8,6 +8,7 @@ from pyredis.resp import encode_command
 from tests.support import EngineClient, RealRedis, ReplyError, Twin, WireClient, new_client
 
 HELLO_KEYS = [b"server", b"version", b"proto", b"id", b"mode", b"role", b"modules"]
+WRONG = ReplyError(b"WRONGPASS invalid username-password pair or user is disabled.")
 NOAUTH = ReplyError(b"NOAUTH Authentication required.")
 
 
@@ -85,15 +86,14 @@ def test_password() -> None:
     assert client("PING") == NOAUTH
     assert client("HELLO", 3).startswith(b"NOAUTH HELLO must be called with the client already")
     assert client("HELLO", 9) == b"NOPROTO unsupported protocol version"
-    wrong = b"WRONGPASS invalid username-password pair or user is disabled."
-    assert client("AUTH", "guess") == wrong
-    assert client("HELLO", 3, "AUTH", "default", "guess") == wrong
+    assert client("AUTH", "guess") == WRONG
+    assert client("HELLO", 3, "AUTH", "default", "guess") == WRONG
     assert client("EXEC") == b"EXECABORT Transaction discarded because of: " + NOAUTH
     assert client("NOSUCH").startswith(b"ERR unknown command")
     assert client("GET") == b"ERR wrong number of arguments for 'get' command"
     assert client("AUTH", "secret") == b"OK"
     assert client("PING") == b"PONG"
-    assert client("AUTH", "guess") == wrong
+    assert client("AUTH", "guess") == WRONG
     assert client("PING") == b"PONG"
     assert client("RESET") == b"RESET"
     assert client("PING") == NOAUTH
@@ -124,7 +124,7 @@ def test_binary_password() -> None:
     client = new_client()
     client.engine.config.requirepass = b"p\xff\x00".decode("utf-8", "surrogateescape")
     other = client.another()
-    assert other("AUTH", b"p\xff") == b"WRONGPASS invalid username-password pair or user is disabled."
+    assert other("AUTH", b"p\xff") == WRONG
     assert other("AUTH", b"p\xff\x00") == b"OK"
 
 

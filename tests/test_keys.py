@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -155,7 +157,7 @@ def test_copy(twin: Twin) -> None:
 
 
 def test_copies_share_nothing() -> None:
-    values = [
+    values: list[Any] = [
         bytearray(b"raw"),
         List.of([b"a", b"b"], -2),
         _filled(Set(), "members", {b"a": None}),
@@ -164,14 +166,16 @@ def test_copies_share_nothing() -> None:
     ]
     for value in values:
         twin = duplicate(value)
-        assert type(twin) is type(value) and twin is not value and len(twin) == len(value)
+        assert twin is not value
+        assert type(twin) is type(value)
+        assert len(twin) == len(value)
         for name in ("items", "members", "fields", "scores", "order"):
             if hasattr(value, name):
                 assert getattr(twin, name) == getattr(value, name)
                 assert getattr(twin, name) is not getattr(value, name)
 
 
-def _filled(value: object, name: str, content: object) -> object:
+def _filled(value: Any, name: str, content: object) -> Any:
     setattr(value, name, content)
     return value
 

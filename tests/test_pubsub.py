@@ -7,12 +7,18 @@ import pytest
 from tests.support import EngineClient, Push, Twin, new_client
 
 
+def speak(twin: Twin, protocol: int) -> None:
+    """Choose the protocol on both sides; the replies tell versions, which differ."""
+    twin.real("HELLO", protocol)
+    twin.ours("HELLO", protocol)
+
+
 @pytest.mark.parametrize(
     ("protocol", "word"),
     [(2, ""), (2, "P"), (2, "S"), (3, ""), (3, "P"), (3, "S")],
 )
 def test_subscribing(twin: Twin, protocol: int, word: str) -> None:
-    twin.real("HELLO", protocol), twin.ours("HELLO", protocol)
+    speak(twin, protocol)
     twin.messages(1, word + "UNSUBSCRIBE")
     twin.messages(2, word + "UNSUBSCRIBE", "x", "y")
     twin.messages(3, word + "SUBSCRIBE", "a", "b", "a")
@@ -31,7 +37,7 @@ def test_subscribing(twin: Twin, protocol: int, word: str) -> None:
 @pytest.mark.parametrize("protocol", [2, 3])
 def test_messages_to_channels_and_patterns(twin: Twin, protocol: int) -> None:
     sender = twin.another()
-    twin.real("HELLO", protocol), twin.ours("HELLO", protocol)
+    speak(twin, protocol)
     twin.messages(2, "SUBSCRIBE", "news", "old")
     twin.messages(1, "PSUBSCRIBE", "n?ws")
     assert sender("PUBLISH", "news", "hi") == 2
@@ -79,7 +85,8 @@ def test_all_channels(client: EngineClient) -> None:
 def test_help_names_every_subcommand(client: EngineClient) -> None:
     lines = client("PUBSUB", "HELP")
     assert lines[0] == b"PUBSUB <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"
-    assert lines[1:3] == [b"CHANNELS [<pattern>]", b"    Returns the channels that have subscribers."]
+    assert lines[1] == b"CHANNELS [<pattern>]"
+    assert lines[2] == b"    Returns the channels that have subscribers."
     assert lines[-2:] == [b"HELP", b"    Print this help."]
 
 
@@ -110,12 +117,13 @@ def test_in_a_pipeline_each_message_comes_behind_its_reply(client: EngineClient)
     client("SUBSCRIBE", "a")
     message = b">3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nm\r\n"
     request = b"*3\r\n$7\r\nPUBLISH\r\n$1\r\na\r\n$1\r\nm\r\n"
-    assert client.raw(request * 2 + b"*1\r\n$4\r\nPING\r\n") == (b":1\r\n" + message) * 2 + b"+PONG\r\n"
+    wire = client.raw(request * 2 + b"*1\r\n$4\r\nPING\r\n")
+    assert wire == (b":1\r\n" + message) * 2 + b"+PONG\r\n"
 
 
 def test_subscribing_inside_multi(twin: Twin) -> None:
     for protocol in (2, 3):
-        twin.real("HELLO", protocol), twin.ours("HELLO", protocol)
+        speak(twin, protocol)
         twin("MULTI")
         twin("SUBSCRIBE", "a")
         twin("PING")
@@ -206,20 +214,20 @@ def test_new_keys_and_misses_are_not_in_all() -> None:
 @pytest.mark.parametrize(
     ("classes", "seen"),
     [
-        ("$", [b"set", b"incrby"]),
-        ("l", [b"lpush", b"lpop"]),
-        ("s", [b"sadd"]),
-        ("h", [b"hset"]),
-        ("z", [b"zadd"]),
-        ("g", [b"del", b"expire"]),
-        ("x", [b"expired"]),
+        ("$", "set incrby"),
+        ("l", "lpush lpop"),
+        ("s", "sadd"),
+        ("h", "hset"),
+        ("z", "zadd"),
+        ("g", "del expire"),
+        ("sh", "sadd hset"),
+        ("t", ""),
     ],
 )
-def test_each_class_has_its_events(classes: str, seen: list[bytes]) -> None:
+def test_each_class_has_its_events(classes: str, seen: str) -> None:
     lines = ["SET a 1", "INCR a", "LPUSH l 1", "LPOP l", "SADD s 1", "HSET h f 1", "ZADD z 1 m"]
-    found = events("E" + classes, *lines, "EXPIRE a 100", "SET b 1 PX 1", "PEXPIRE b -1")
-    words = [channel.split(b":")[1] for channel, _ in found]
-    assert [word for word in words if word in seen] == [word for word in words]
+    found = events("E" + classes, *lines, "EXPIRE a 100")
+    assert [channel.split(b":")[1].decode() for channel, _ in found] == seen.split()
 
 
 def test_expiry_is_told_when_it_is_noticed() -> None:

@@ -43,7 +43,8 @@ TRANSCRIPTS = {
 def test_transcript(twin: Twin, name: str) -> None:
     for line in TRANSCRIPTS[name].split(" / "):
         if line.startswith("HELLO"):
-            twin.real(*line.split()), twin.ours(*line.split())  # they differ in versions
+            twin.real(*line.split())
+            twin.ours(*line.split())  # not compared: they name different versions
         else:
             twin(*line.split(" "))
 

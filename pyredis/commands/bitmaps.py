@@ -144,7 +144,7 @@ def _find(value: Bytes, bit: int, bits: _BitRange) -> int:
     keys=first("RW access update"),
     since="2.2.0",
     complexity="O(1)",
-    usage="key offset value",
+    usage="key offset value:integer",
 )
 def setbit(ctx: Context, key: bytes, offset: bytes, value: bytes) -> Reply:
     """Sets or clears one bit of a string, which grows if need be; returns the bit it was."""
@@ -412,9 +412,9 @@ def _fitted(step: _Step, number: int) -> int | None:
     since="3.2.0",
     complexity="O(1) for each subcommand specified",
     usage="key [GET encoding offset|[OVERFLOW <WRAP|SAT|FAIL>] "
-    "<SET encoding offset value|INCRBY encoding offset increment> "
+    "<SET encoding offset value:integer|INCRBY encoding offset increment> "
     "[GET encoding offset|[OVERFLOW <WRAP|SAT|FAIL>] "
-    "<SET encoding offset value|INCRBY encoding offset increment> ...]]",
+    "<SET encoding offset value:integer|INCRBY encoding offset increment> ...]]",
 )
 def bitfield(ctx: Context, key: bytes, *words: bytes) -> Reply:
     """Reads, sets and increments integers of any width inside a string.

@@ -285,15 +285,16 @@ Test = Callable[[Session], bool]
     flags="admin noscript loading stale",
     since="2.4.0",
     complexity="O(N) where N is the number of client connections",
-    usage="<ip:port | <[ID client-id] | [TYPE <NORMAL | MASTER | SLAVE | REPLICA | PUBSUB>] | "
-    "[USER username] | [ADDR ip:port] | [LADDR ip:port] | [SKIPME yes/no] [[ID client-id] | "
+    usage="filter=<old-format=ip:port | new-format=<[ID client-id] | "
+    "[TYPE <NORMAL | MASTER | SLAVE | REPLICA | PUBSUB>] | [USER username] | [ADDR addr=ip:port] | "
+    "[LADDR laddr=ip:port] | [SKIPME yes/no] [[ID client-id] | "
     "[TYPE <NORMAL | MASTER | SLAVE | REPLICA | PUBSUB>] | [USER username] | [ADDR ip:port] | "
     "[LADDR ip:port] | [SKIPME yes/no] ...]>>",
     history=[
         ("2.8.12", "Takes filters, by which it kills any number of clients."),
-        ("2.8.12", "Can filter by `ID`."),
-        ("3.2.0", "Knows the `TYPE` `master`."),
-        ("5.0.0", "Knows the `TYPE` `replica`, formerly `slave`."),
+        ("2.8.12", "Can filter by `ID` and `TYPE`."),
+        ("3.2.0", "Knows the `TYPE` `MASTER`."),
+        ("5.0.0", "Knows the `TYPE` `REPLICA`, formerly `slave`."),
         ("6.2.0", "Can filter by `LADDR`."),
     ],
 )
@@ -389,7 +390,7 @@ def client_unblock(ctx: Context, number: bytes, *reason: bytes) -> Reply:
     since="2.9.50",
     complexity="O(1)",
     usage="timeout [WRITE | ALL]",
-    history=[("6.2.0", "Can pause writes only.")],
+    history=[("6.2.0", "Takes a mode, `WRITE` or `ALL`.")],
 )
 def client_pause(ctx: Context, timeout: bytes, *mode: bytes) -> Reply:
     """Holds up commands of all clients, or only writes, for a number of milliseconds."""

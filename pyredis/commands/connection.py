@@ -73,7 +73,7 @@ def echo(ctx: Context, message: bytes) -> Reply:
     since="1.0.0",
     complexity="O(N) where N is the number of passwords defined for the user",
     usage="[username] password",
-    history=[("6.0.0", "Takes a user name too, for ACLs.")],
+    history=[("6.0.0", "Takes a `username` too, for ACLs.")],
 )
 def auth(ctx: Context, *credentials: bytes) -> Reply:
     """Proves who the client is."""
@@ -167,6 +167,7 @@ def check_name(name: bytes, what: str) -> bytes:
     since="1.0.0",
     complexity="O(1)",
     deprecated="just closing the connection",
+    deprecated_since="7.2.0",
 )
 def quit_(ctx: Context, *ignored: bytes) -> Reply:
     """Closes the connection once all replies are sent."""

@@ -72,6 +72,7 @@ def hset(ctx: Context, key: bytes, field: bytes, content: bytes, *more: bytes) -
     complexity="O(N) where N is the number of fields being set.",
     usage="key field value [field value ...]",
     deprecated="`HSET` with multiple field-value pairs",
+    deprecated_since="4.0.0",
 )
 def hmset(ctx: Context, key: bytes, *pairs: bytes) -> Reply:
     """Sets fields of a hash."""
@@ -286,7 +287,7 @@ def hincrby(ctx: Context, key: bytes, field: bytes, increment: bytes) -> Reply:
     keys=first("RW access update"),
     since="2.6.0",
     complexity="O(1)",
-    usage="key field increment",
+    usage="key field increment:double",
 )
 def hincrbyfloat(ctx: Context, key: bytes, field: bytes, increment: bytes) -> Reply:
     """Adds to the number in a field, starting from 0; computes as a C long double."""

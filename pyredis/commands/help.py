@@ -13,6 +13,7 @@ import textwrap
 from typing import TYPE_CHECKING, Final
 
 from pyredis.resp import Reply, Simple
+from pyredis.usage import plain
 
 if TYPE_CHECKING:
     from pyredis.commands.registry import Spec
@@ -38,7 +39,7 @@ def help_reply(ctx: Context, container: str) -> Reply:
 
 def _describe(spec: Spec) -> list[str]:
     word = spec.name.split(" ", 1)[1]
-    usage = spec.usage.replace(" | ", "|").replace("<", "(").replace(">", ")")
+    usage = plain(spec.usage).replace(" | ", "|").replace("<", "(").replace(">", ")")
     usage = _PLACEHOLDER.sub(lambda found: f"<{found[0]}>", usage)
     summary = textwrap.wrap(spec.summary, _WIDTH)
     return [f"{word} {usage}".rstrip(), *(f"    {line}" for line in summary)]

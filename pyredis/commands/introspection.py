@@ -26,9 +26,11 @@ command = Group("server", acl="connection")
 
 _FLAG_ORDER: Final = (
     "write readonly denyoom module admin pubsub noscript blocking loading stale skip_monitor "
-    "skip_slowlog asking fast no_auth may_replicate no_mandatory_keys no_async_loading no_multi "
+    "skip_slowlog asking fast no_auth no_mandatory_keys no_async_loading no_multi "
     "movablekeys allow_busy"
 ).split()
+_OWN_FLAGS: Final = frozenset(["may_replicate"])
+"""Flags that Redis, too, uses but does not show."""
 _CATEGORY_ORDER: Final = (
     "keyspace read write set sortedset list hash string bitmap hyperloglog geo stream pubsub "
     "admin fast slow blocking dangerous connection transaction scripting"
@@ -213,7 +215,7 @@ def _info(table: Table, entry: Entry) -> Reply:
 
 def _make_info(table: Table, entry: Entry) -> Reply:
     spec = entry.spec
-    flags = spec.flags | {"movablekeys"} if movable(spec) else spec.flags
+    flags = (spec.flags | {"movablekeys"} if movable(spec) else spec.flags) - _OWN_FLAGS
     return [
         _name(entry),
         spec.arity,
@@ -222,7 +224,8 @@ def _make_info(table: Table, entry: Entry) -> Reply:
         _statuses([f"@{name}" for name in _ordered(spec.categories, _CATEGORY_ORDER)]),
         SetReply(tip.encode() for tip in spec.tips),
         SetReply(map(_key_spec, spec.keys)),
-        [_info(table, child) for child in entry.children.values()],
+        # Redis sends a set if there are none, an array otherwise.
+        [_info(table, child) for child in entry.children.values()] or SetReply(),
     ]
 
 

@@ -419,7 +419,7 @@ def ltrim(ctx: Context, key: bytes, start: bytes, stop: bytes) -> Reply:
     keys=first("RW access delete") + first("RW insert", at=2),
     since="6.2.0",
     complexity="O(1)",
-    usage="source destination <LEFT | RIGHT> <LEFT | RIGHT>",
+    usage="source destination wherefrom=<LEFT | RIGHT> whereto=<LEFT | RIGHT>",
 )
 def lmove(
     ctx: Context, source: bytes, destination: bytes, wherefrom: bytes, whereto: bytes
@@ -437,6 +437,7 @@ def lmove(
     complexity="O(1)",
     usage="source destination",
     deprecated="`LMOVE` with the `RIGHT` and `LEFT` arguments",
+    deprecated_since="6.2.0",
 )
 def rpoplpush(ctx: Context, source: bytes, destination: bytes) -> Reply:
     """Takes the last element of a list, adds it at the head of another and returns it."""
@@ -449,11 +450,11 @@ def rpoplpush(ctx: Context, source: bytes, destination: bytes) -> Reply:
 @command(
     "BLPOP",
     arity=-3,
-    flags="write noscript blocking",
+    flags="write blocking",
     keys=span("RW access delete", last=-2),
     since="2.0.0",
     complexity="O(N) where N is the number of provided keys.",
-    usage="key [key ...] timeout",
+    usage="key [key ...] timeout:double",
     history=[("6.0.0", "`timeout` is a double now, no longer an integer.")],
 )
 def blpop(ctx: Context, *args: bytes) -> Reply:
@@ -464,11 +465,11 @@ def blpop(ctx: Context, *args: bytes) -> Reply:
 @command(
     "BRPOP",
     arity=-3,
-    flags="write noscript blocking",
+    flags="write blocking",
     keys=span("RW access delete", last=-2),
     since="2.0.0",
     complexity="O(N) where N is the number of provided keys.",
-    usage="key [key ...] timeout",
+    usage="key [key ...] timeout:double",
     history=[("6.0.0", "`timeout` is a double now, no longer an integer.")],
 )
 def brpop(ctx: Context, *args: bytes) -> Reply:
@@ -484,7 +485,7 @@ def brpop(ctx: Context, *args: bytes) -> Reply:
     since="7.0.0",
     complexity="O(N+M) where N is the number of provided keys and M is the number of elements "
     "returned.",
-    usage="timeout numkeys key [key ...] <LEFT | RIGHT> [COUNT count]",
+    usage="timeout:double numkeys key [key ...] <LEFT | RIGHT> [COUNT count]",
 )
 def blmpop(ctx: Context, timeout: bytes, *args: bytes) -> Reply:
     """Removes and returns elements of the first list that has any; waits while none has."""
@@ -497,11 +498,11 @@ def blmpop(ctx: Context, timeout: bytes, *args: bytes) -> Reply:
 @command(
     "BLMOVE",
     arity=6,
-    flags="write denyoom noscript blocking",
+    flags="write denyoom blocking",
     keys=first("RW access delete") + first("RW insert", at=2),
     since="6.2.0",
     complexity="O(1)",
-    usage="source destination <LEFT | RIGHT> <LEFT | RIGHT> timeout",
+    usage="source destination wherefrom=<LEFT | RIGHT> whereto=<LEFT | RIGHT> timeout:double",
 )
 def blmove(
     ctx: Context,
@@ -524,13 +525,14 @@ def blmove(
 @command(
     "BRPOPLPUSH",
     arity=4,
-    flags="write denyoom noscript blocking",
+    flags="write denyoom blocking",
     keys=first("RW access delete") + first("RW insert", at=2),
     since="2.2.0",
     complexity="O(1)",
-    usage="source destination timeout",
+    usage="source destination timeout:double",
     history=[("6.0.0", "`timeout` is a double now, no longer an integer.")],
     deprecated="`BLMOVE` with the `RIGHT` and `LEFT` arguments",
+    deprecated_since="6.2.0",
 )
 def brpoplpush(ctx: Context, source: bytes, destination: bytes, timeout: bytes) -> Reply:
     """Moves the last element of a list to the head of another; waits while there is none."""

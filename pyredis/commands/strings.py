@@ -217,6 +217,7 @@ def _put_until(ctx: Context, key: bytes, value: bytes, when_ms: int) -> None:
     complexity="O(1)",
     usage="key value",
     deprecated="`SET` with the `NX` argument",
+    deprecated_since="2.6.12",
 )
 def setnx(ctx: Context, key: bytes, value: bytes) -> Reply:
     """Sets a string only where no key is yet; 1 if it was set."""
@@ -237,6 +238,7 @@ def setnx(ctx: Context, key: bytes, value: bytes) -> Reply:
     complexity="O(1)",
     usage="key seconds value",
     deprecated="`SET` with the `EX` argument",
+    deprecated_since="2.6.12",
 )
 def setex(ctx: Context, key: bytes, seconds: bytes, value: bytes) -> Reply:
     """Sets a string and its time to live in seconds."""
@@ -253,6 +255,7 @@ def setex(ctx: Context, key: bytes, seconds: bytes, value: bytes) -> Reply:
     complexity="O(1)",
     usage="key milliseconds value",
     deprecated="`SET` with the `PX` argument",
+    deprecated_since="2.6.12",
 )
 def psetex(ctx: Context, key: bytes, milliseconds: bytes, value: bytes) -> Reply:
     """Sets a string and its time to live in milliseconds."""
@@ -269,6 +272,7 @@ def psetex(ctx: Context, key: bytes, milliseconds: bytes, value: bytes) -> Reply
     complexity="O(1)",
     usage="key value",
     deprecated="`SET` with the `!GET` argument",
+    deprecated_since="6.2.0",
 )
 def getset(ctx: Context, key: bytes, value: bytes) -> Reply:
     """Sets a string and returns the one it replaces."""
@@ -512,6 +516,7 @@ def getrange(ctx: Context, key: bytes, start: bytes, end: bytes) -> Reply:
     complexity=_RANGE_COMPLEXITY,
     usage="key start end",
     deprecated="`GETRANGE`",
+    deprecated_since="2.0.0",
 )
 def substr(ctx: Context, key: bytes, start: bytes, end: bytes) -> Reply:
     """Returns a part of a string: the old name of GETRANGE."""
@@ -577,7 +582,7 @@ def incrby(ctx: Context, key: bytes, increment: bytes) -> Reply:
     keys=first("RW access update"),
     since="1.0.0",
     complexity="O(1)",
-    usage="key decrement",
+    usage="key decrement:integer",
 )
 def decrby(ctx: Context, key: bytes, decrement: bytes) -> Reply:
     """Takes from the number at a key, starting from 0."""
@@ -612,7 +617,7 @@ def _add(ctx: Context, key: bytes, by: int) -> int:
     keys=first("RW access update"),
     since="2.6.0",
     complexity="O(1)",
-    usage="key increment",
+    usage="key increment:double",
 )
 def incrbyfloat(ctx: Context, key: bytes, increment: bytes) -> Reply:
     """Adds a decimal fraction to the number at a key, starting from 0; returns its new text."""

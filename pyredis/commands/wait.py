@@ -21,7 +21,6 @@ _TIPS = "request_policy:all_shards response_policy:agg_min"
 @command(
     "WAIT",
     arity=3,
-    flags="noscript",
     tips=_TIPS,
     since="3.0.0",
     complexity="O(1)",

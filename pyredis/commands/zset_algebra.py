@@ -10,8 +10,8 @@ Three rules keep infinities from becoming NaN, as in Redis:
     3. An intersection does not apply rule 1 to the second and later sources: a NaN among them
        makes a sum 0 by rule 2, and loses against any minimum or maximum.
 
-Intersections go through the smallest source and look its members up in the others, the smaller
-ones first; that order also decides how sums of fractions are rounded.
+Unions and intersections take the smaller sources first, so an intersection has to look up the
+members of the smallest one only. The order also decides how sums of fractions are rounded.
 """
 
 from __future__ import annotations
@@ -88,10 +88,14 @@ def add(a: float, b: float) -> float:
 _COMBINES: Final[dict[bytes, Combine]] = {b"SUM": add, b"MIN": min, b"MAX": max}
 
 
+def _smallest_first(sources: list[Source]) -> list[Source]:
+    return sorted(sources, key=lambda source: len(source.held))
+
+
 def union(sources: list[Source], combine: Combine) -> dict[bytes, float]:
     """The members of any source, scores combined. O(n) for all members together."""
     result: dict[bytes, float] = {}
-    for source in sources:
+    for source in _smallest_first(sources):
         if not result:
             result.update(source.pairs())
             continue
@@ -106,7 +110,7 @@ def intersection(sources: list[Source], combine: Combine) -> Iterator[tuple[byte
 
     O(n * k) for n members of the smallest of k sources; stopping early saves the rest.
     """
-    smallest, *others = sorted(sources, key=lambda source: len(source.held))
+    smallest, *others = _smallest_first(sources)
     for member, total in smallest.pairs():
         for other in others:
             score = other.score(member)

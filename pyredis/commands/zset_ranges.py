@@ -193,7 +193,7 @@ def _range(ctx: Context, key: bytes, start: bytes, stop: bytes, query: Query) ->
     keys=first("RO access"),
     since="1.2.0",
     complexity=_RANGE_COST,
-    usage="key start stop [BYSCORE | BYLEX] [REV] [LIMIT offset count] [WITHSCORES]",
+    usage="key start:string stop:string [BYSCORE | BYLEX] [REV] [LIMIT offset count] [WITHSCORES]",
     history=[("6.2.0", "Takes the `REV`, `BYSCORE`, `BYLEX` and `LIMIT` options.")],
 )
 def zrange(ctx: Context, key: bytes, start: bytes, stop: bytes, *options: bytes) -> Reply:
@@ -217,6 +217,7 @@ def zrange(ctx: Context, key: bytes, start: bytes, stop: bytes, *options: bytes)
     complexity=_RANGE_COST,
     usage="key start stop [WITHSCORES]",
     deprecated="`ZRANGE` with the `REV` argument",
+    deprecated_since="6.2.0",
 )
 def zrevrange(ctx: Context, key: bytes, start: bytes, stop: bytes, *options: bytes) -> Reply:
     """Returns the members within a range of ranks, counted from the highest score."""
@@ -230,9 +231,10 @@ def zrevrange(ctx: Context, key: bytes, start: bytes, stop: bytes, *options: byt
     keys=first("RO access"),
     since="1.0.5",
     complexity=_LIMITED_COST,
-    usage="key min max [WITHSCORES] [LIMIT offset count]",
+    usage="key min:double max:double [WITHSCORES] [LIMIT offset count]",
     history=[("2.0.0", "Takes the `WITHSCORES` option.")],
     deprecated="`ZRANGE` with the `BYSCORE` argument",
+    deprecated_since="6.2.0",
 )
 def zrangebyscore(ctx: Context, key: bytes, low: bytes, high: bytes, *options: bytes) -> Reply:
     """Returns the members within a range of scores."""
@@ -246,9 +248,10 @@ def zrangebyscore(ctx: Context, key: bytes, low: bytes, high: bytes, *options: b
     keys=first("RO access"),
     since="2.2.0",
     complexity=_LIMITED_COST,
-    usage="key max min [WITHSCORES] [LIMIT offset count]",
+    usage="key max:double min:double [WITHSCORES] [LIMIT offset count]",
     history=[("2.1.6", "`min` and `max` can exclude their own score.")],
     deprecated="`ZRANGE` with the `REV` and `BYSCORE` arguments",
+    deprecated_since="6.2.0",
 )
 def zrevrangebyscore(ctx: Context, key: bytes, high: bytes, low: bytes, *options: bytes) -> Reply:
     """Returns the members within a range of scores, the highest first."""
@@ -264,6 +267,7 @@ def zrevrangebyscore(ctx: Context, key: bytes, high: bytes, low: bytes, *options
     complexity=_LIMITED_COST,
     usage="key min max [LIMIT offset count]",
     deprecated="`ZRANGE` with the `BYLEX` argument",
+    deprecated_since="6.2.0",
 )
 def zrangebylex(ctx: Context, key: bytes, low: bytes, high: bytes, *options: bytes) -> Reply:
     """Returns the members between two others, of a set whose scores are all equal."""
@@ -279,6 +283,7 @@ def zrangebylex(ctx: Context, key: bytes, low: bytes, high: bytes, *options: byt
     complexity=_LIMITED_COST,
     usage="key max min [LIMIT offset count]",
     deprecated="`ZRANGE` with the `REV` and `BYLEX` arguments",
+    deprecated_since="6.2.0",
 )
 def zrevrangebylex(ctx: Context, key: bytes, high: bytes, low: bytes, *options: bytes) -> Reply:
     """Returns the members between two others, of a set with equal scores, the last first."""
@@ -325,7 +330,7 @@ def _count(ctx: Context, key: bytes, find: Finder) -> int:
     keys=first("RO access"),
     since="2.0.0",
     complexity="O(log(N)) with N being the number of elements in the sorted set.",
-    usage="key min max",
+    usage="key min:double max:double",
 )
 def zcount(ctx: Context, key: bytes, low: bytes, high: bytes) -> Reply:
     """Counts the members within a range of scores."""
@@ -381,7 +386,7 @@ def zremrangebyrank(ctx: Context, key: bytes, start: bytes, stop: bytes) -> Repl
     keys=first("RW delete"),
     since="1.2.0",
     complexity=_REMOVAL_COST,
-    usage="key min max",
+    usage="key min:double max:double",
 )
 def zremrangebyscore(ctx: Context, key: bytes, low: bytes, high: bytes) -> Reply:
     """Removes the members within a range of scores; returns how many there were."""

@@ -246,8 +246,11 @@ class Server:
         stats.reads += reads
         stats.input_bytes += received
         self._finish()
+        spent_ns = engine.clock_ns() - start_ns
         stats.cycles += 1
-        stats.cycles_ns += engine.clock_ns() - start_ns
+        stats.cycles_ns += spent_ns
+        if spent_ns > stats.cycle_max_ns:
+            stats.cycle_max_ns = spent_ns
 
     def _hung_up(self, connection: Connection) -> None:
         error = getattr(connection, "error", "")
@@ -313,7 +316,9 @@ class Server:
     def _on_cron(self) -> None:
         self._cron = self.loop.call_later(1 / self.config.hz, self._on_cron)
         self.engine.begin_batch()
+        start_ns = self.engine.clock_ns()
         self.engine.cron()
+        self.engine.stats.cron_ns += self.engine.clock_ns() - start_ns
         self._sweep_clients()
         self._finish()
 

@@ -1,0 +1,183 @@
+"""The process as scripts and tools see it: arguments, start-up text, signals, files."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT, Node, WireClient, free_port
+
+
+@contextlib.contextmanager
+def running(*options: str, stdin: bytes | None = None) -> Iterator[Node]:
+    server = Node(*options, stdin=stdin)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pyredis", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        cwd=ROOT,
+        check=False,
+    )
+
+
+def test_version_and_help() -> None:
+    version = run("--version")
+    assert version.returncode == 0
+    assert version.stdout.startswith("Redis server v=7.")
+    usage = run("--help")
+    assert usage.returncode == 0
+    assert "Usage: pyredis-server" in usage.stdout
+
+
+def test_start_up_text() -> None:
+    with running("--save", "") as node:
+        for text in (
+            f"PID: {node.process.pid}\n",
+            "Running mode=standalone, port=",
+            "Server initialized",
+            "Ready to accept connections",
+        ):
+            assert node.log.count(text) == 1
+
+
+def test_config_file_stdin_and_arguments_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "redis.conf"
+    path.write_text("maxmemory 1gb\ntimeout 7\n# a comment\ntcp-keepalive 11\n")
+    with running(str(path), "--timeout", "9", "--maxmemory 700mb", "-", stdin=b"hz 50\n") as node:
+        client = node.client()
+        for name, value in (
+            ("maxmemory", b"734003200"),
+            ("timeout", b"9"),
+            ("tcp-keepalive", b"11"),
+            ("hz", b"50"),
+        ):
+            assert client("CONFIG", "GET", name)[1] == value
+
+
+def test_a_bad_directive_names_file_and_line(tmp_path: Path) -> None:
+    path = tmp_path / "redis.conf"
+    path.write_text("port 0\nno-such-thing 1\n")
+    result = run(str(path))
+    assert result.returncode == 1
+    assert "*** FATAL CONFIG FILE ERROR" in result.stderr
+    assert "at line 2" in result.stderr
+    assert ">>> 'no-such-thing 1'" in result.stderr
+
+
+def test_rewrite_keeps_the_file_and_adds_what_changed(tmp_path: Path) -> None:
+    path = tmp_path / "redis.conf"
+    path.write_text("# mine\ntimeout 3\n")
+    with running(str(path), "--save", "") as node:
+        client = node.client()
+        assert client("CONFIG", "SET", "timeout", "5", "maxmemory", "5mb") == b"OK"
+        assert client("CONFIG", "REWRITE") == b"OK"
+    text = path.read_text()
+    assert text.startswith("# mine\ntimeout 5\n")
+    assert "maxmemory 5mb" in text
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_signals_end_the_process_in_order(name: str) -> None:
+    with running("--save", "") as node:
+        node.process.send_signal(getattr(signal, name))
+        assert node.finish() == 0
+        assert f"Received {name} scheduling shutdown" in node.log
+        assert "ready to exit, bye bye" in node.log
+
+
+def test_stop_and_continue_are_survived() -> None:
+    with running("--save", "") as node:
+        client = node.client()
+        client("SET", "a", "1")
+        node.process.send_signal(signal.SIGSTOP)
+        client.send("GET", "a")
+        node.process.send_signal(signal.SIGCONT)
+        assert client.read() == b"1"
+
+
+def test_shutdown_ends_the_process_without_a_reply() -> None:
+    with running("--save", "") as node:
+        client = node.client()
+        client.send("SHUTDOWN", "NOSAVE")
+        with pytest.raises(ConnectionError):
+            client.read()
+        assert node.finish() == 0
+
+
+def test_log_file_relative_to_dir_and_pid_file(tmp_path: Path) -> None:
+    with running(
+        "--dir", str(tmp_path), "--pidfile", "node.pid", "--save", "", "--loglevel", "verbose"
+    ) as node:
+        pid_file = tmp_path / "node.pid"
+        assert pid_file.read_text() == f"{node.process.pid}\n"
+        node.process.send_signal(signal.SIGTERM)
+        assert node.finish() == 0
+        assert not pid_file.exists()
+
+
+def test_daemonize(tmp_path: Path) -> None:
+    port = free_port()
+    result = run(
+        "--port", str(port), "--daemonize", "yes", "--dir", str(tmp_path), "--logfile", "log",
+        "--pidfile", str(tmp_path / "pid"), "--save", "", "--bind", "127.0.0.1",
+    )  # fmt: skip
+    assert result.returncode == 0
+    deadline = time.monotonic() + 10
+    while True:
+        with contextlib.suppress(OSError):
+            client = WireClient(port)
+            break
+        assert time.monotonic() < deadline
+    info = client("INFO", "server")
+    pid = int((tmp_path / "pid").read_text())
+    assert f"process_id:{pid}\r\n".encode() in info
+    assert "Ready to accept connections" in (tmp_path / "log").read_text()
+    client.send("SHUTDOWN", "NOSAVE")
+    with pytest.raises(ConnectionError):
+        client.read()
+
+
+def test_systemd_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.bind(str(path))
+        channel.settimeout(10)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+        with running("--supervised", "systemd", "--save", ""):
+            assert b"READY=1" in channel.recv(4096)
+
+
+def test_a_crash_leaves_a_report_with_a_stack_trace(tmp_path: Path) -> None:
+    with running("--save", "") as node:
+        os.kill(node.process.pid, signal.SIGSEGV)
+        assert node.finish() != 0
+        assert "Segmentation fault" in node.log
+        assert "serve" in node.log
+
+
+def test_second_interrupt_kills_at_once() -> None:
+    with running("--save", "") as node:
+        client = node.client()
+        client.send("DEBUG", "SLEEP", "60")
+        # Two signals at once would be merged, so the second follows when the first was taken.
+        while node.process.poll() is None:
+            node.process.send_signal(signal.SIGINT)
+        assert node.finish() == 1
+        assert "You insist" in node.log
