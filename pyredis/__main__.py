@@ -98,6 +98,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 def serve(config: Config, path: str | None, arguments: Sequence[str]) -> int:
     """Run a node until it is told to stop; returns the exit status."""
+    home = os.getcwd()  # where a restart has to begin
     os.chdir(config.dir)
     config.subscribe(("dir",), lambda: os.chdir(config.dir))
     log = Log(config.loglevel, config.logfile)
@@ -132,7 +133,9 @@ def serve(config: Config, path: str | None, arguments: Sequence[str]) -> int:
     loop = _new_loop()
     asyncio.set_event_loop(loop)
     supervisor = "upstart" if config.supervised == "upstart" else "systemd"
-    host = UnixHost(log, supervisor if supervised else "no", lambda: config.use_exit_on_panic)
+    host = UnixHost(
+        log, home, supervisor if supervised else "no", lambda: config.use_exit_on_panic
+    )
     rng = random.Random(os.urandom(16))
     engine = Engine(config, SystemClock(), rng, command_table(), log, host)
     engine.config_path = path

@@ -65,10 +65,12 @@ def _by_specs(spec: Spec, argv: Sequence[bytes]) -> list[KeyArg]:
     for key in spec.keys:
         if NOT_KEY in key.flags:
             continue
-        if _UNKNOWN in (key.begin[0], key.find[0]) or "incomplete" in key.flags:
+        if _UNKNOWN in (key.begin[0], key.find[0]):
             raise _Insufficient
         begin = _begin(key, argv)
         if begin is not None:
+            if "incomplete" in key.flags:
+                raise _Insufficient
             found += [KeyArg(at, key.flags) for at in _places(key, begin, argv)]
     return found
 
@@ -168,8 +170,10 @@ def _migrate_keys(argv: Sequence[bytes]) -> list[KeyArg]:
     at = 6
     while at < len(argv):
         word = argv[at].upper()
-        if word == b"KEYS" and not argv[3]:
-            return [KeyArg(place, _TAKE) for place in range(at + 1, len(argv))]
+        if word == b"KEYS":
+            # They stand in place of the first key, which must then be empty.
+            places = range(at + 1, len(argv)) if not argv[3] else ()
+            return [KeyArg(place, _TAKE) for place in places]
         at += 1 + _MIGRATE_VALUES.get(word, 0)
     return [KeyArg(3, _TAKE)]
 

@@ -183,23 +183,12 @@ def encode_into(out: list[bytes], value: Reply, resp3: bool) -> None:
     elif value is None:
         out.append(b"_\r\n" if resp3 else b"$-1\r\n")
     elif kind is list or kind is tuple:
-        if len(value) > 3 and _all_bytes(value):
-            _encode_bulks(out, b"*%d" % len(value), value)
-        else:
-            out.append(b"*%d\r\n" % len(value))
-            for item in value:
-                encode_into(out, item, resp3)
+        _encode_items(out, b"*%d" % len(value), value, resp3)
     elif kind is Simple:
         out.append(value.wire)
     elif kind is dict:
         head = b"%%%d" % len(value) if resp3 else b"*%d" % (2 * len(value))
-        flat = list(chain.from_iterable(value.items()))
-        if len(flat) > 3 and _all_bytes(flat):
-            _encode_bulks(out, head, flat)
-        else:
-            out.append(head + CRLF)
-            for item in flat:
-                encode_into(out, item, resp3)
+        _encode_items(out, head, list(chain.from_iterable(value.items())), resp3)
     elif kind is float:
         text = format_double(value)
         out.append(b",%b\r\n" % text if resp3 else b"$%d\r\n%b\r\n" % (len(text), text))
@@ -212,13 +201,7 @@ def encode_into(out: list[bytes], value: Reply, resp3: bool) -> None:
         out.append(b"_\r\n" if resp3 else b"*-1\r\n")
     elif kind is SetReply or kind is PushReply:
         mark = b"*" if not resp3 else b"~" if kind is SetReply else b">"
-        head = b"%b%d" % (mark, len(value))
-        if len(value) > 3 and _all_bytes(value):
-            _encode_bulks(out, head, value)
-        else:
-            out.append(head + CRLF)
-            for item in value:
-                encode_into(out, item, resp3)
+        _encode_items(out, b"%b%d" % (mark, len(value)), value, resp3)
     elif isinstance(value, Error):
         out.append(b"-%b\r\n" % value.text)
     elif kind is Verbatim:
@@ -244,28 +227,37 @@ def encode_into(out: list[bytes], value: Reply, resp3: bool) -> None:
         raise TypeError(f"not a reply: {value!r}")
 
 
-_BYTES_ONLY: Final = frozenset((bytes,))
-
-
-def _all_bytes(items: list[Any] | tuple[Any, ...]) -> bool:
-    return set(map(type, items)) == _BYTES_ONLY
-
-
-def _encode_bulks(
-    out: list[bytes], head: bytes, items: list[bytes] | tuple[bytes, ...]
+def _encode_items(
+    out: list[bytes], head: bytes, items: list[Any] | tuple[Any, ...], resp3: bool
 ) -> None:
-    """Bulk strings below the head of an aggregate, headers and items interleaved by C loops."""
-    heads: list[bytes]
-    try:
-        heads = list(map(_NEXT_HEADS.__getitem__, map(len, items)))
-    except IndexError:
-        heads = [b"\r\n$%d\r\n" % len(item) for item in items]
-    pieces: list[bytes] = [b""] * (2 * len(items) + 1)
-    pieces[0:-1:2] = heads
-    pieces[1::2] = items
-    pieces[-1] = CRLF
-    out.append(head)
-    out.append(b"".join(pieces))
+    """The head of an aggregate (without its line end) and its items.
+
+    When all items are strings, which the ends suggest and joining them proves, no Python
+    code runs for each: with equal lengths one join does it, else headers and items are
+    interleaved.
+    """
+    if len(items) > 3 and type(items[0]) is bytes and type(items[-1]) is bytes:
+        try:
+            sizes = list(map(len, items))
+            size = sizes[0]
+            if sizes.count(size) == len(sizes):
+                line = b"\r\n$%d\r\n" % size
+                out.append(b"%b%b%b\r\n" % (head, line, line.join(items)))
+                return
+            pieces: list[bytes] = [head] * (2 * len(items) + 1)
+            if max(sizes) < _SMALL:
+                pieces[1::2] = [_NEXT_HEADS[size] for size in sizes]
+            else:
+                pieces[1::2] = [b"\r\n$%d\r\n" % size for size in sizes]
+            pieces[2::2] = items
+            out.append(b"".join(pieces))
+            out.append(CRLF)
+            return
+        except TypeError:
+            pass  # not only strings after all
+    out.append(head + CRLF)
+    for item in items:
+        encode_into(out, item, resp3)
 
 
 def encode_command(argv: list[bytes] | tuple[bytes, ...]) -> bytes:

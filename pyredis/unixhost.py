@@ -27,15 +27,20 @@ _STATM = "/proc/self/statm"
 
 
 class UnixHost(Host):
-    """The running process. ``log`` gets what is said on the way down."""
+    """The running process. ``log`` gets what is said on the way down.
+
+    ``home`` is the directory that the process was started in.
+    """
 
     def __init__(
         self,
         log: Callable[[str, str], None],
+        home: str,
         supervised: str = "no",
         exit_on_panic: Callable[[], bool] = lambda: False,
     ) -> None:
         self._log = log
+        self._home = home
         self._exit_on_panic = exit_on_panic
         self._page_bytes = resource.getpagesize()
         uname = os.uname()
@@ -127,4 +132,5 @@ class UnixHost(Host):
         time.sleep((self.restart_delay_ms or 0) / 1000)
         sys.stdout.flush()
         sys.stderr.flush()
+        os.chdir(self._home)
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

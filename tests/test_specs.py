@@ -26,6 +26,9 @@ NEW = {
 }
 """Commands that the reference does not have."""
 
+LATER = "client|caching client|getredir client|tracking client|trackinginfo".split()
+"""Subcommands that belong to parts which are not there yet."""
+
 _WITHOUT_NOSCRIPT = "7.2 lets scripts call blocking commands, which then do not block"
 _DEPRECATED = "7.2 declares it deprecated"
 _WORD = "7.0 has a block of one argument"
@@ -51,6 +54,13 @@ CHANGED: dict[str, dict[str, tuple[Any, str]]] = {
             ("quit", b"7.2.0", b"just closing the connection"),
         )
     },
+    "client|list": {
+        "arguments": (
+            "[TYPE client-type:oneof<normal=NORMAL|master=MASTER|replica=REPLICA|pubsub=PUBSUB>"
+            "@5.0.0] [ID client-id:integer@6.2.0 ...]",
+            _WORD,
+        )
+    },
     "bitop": {
         "arguments": (
             "operation:oneof<and=AND|or=OR|xor=XOR|not=NOT> destkey:key#0 key:key#1 ...",
@@ -62,8 +72,11 @@ CHANGED: dict[str, dict[str, tuple[Any, str]]] = {
     **{
         name: {
             "arity": (-3, "7.2 adds WITHSCORE"),
-            "arguments": ("key:key#0 member:string [withscore=WITHSCORE]", "7.2 adds WITHSCORE"),
             "history": (("set", [b"7.2.0"]), "7.2 adds WITHSCORE"),
+            "arguments": (
+                "key:key#0 member:string [withscore=WITHSCORE@7.2.0]",
+                "7.2 adds WITHSCORE",
+            ),
         }
         for name in ("zrank", "zrevrank")
     },
@@ -145,7 +158,7 @@ def docs_of(docs: dict[str, Any]) -> dict[str, Any]:
     del docs["summary"]
     history = docs.pop("history", ("set", []))
     docs["history"] = (history[0], sorted(version for version, _text in history[1]))
-    docs["complexity"] = FORMULA.findall(docs.get("complexity", b"").decode())
+    docs["complexity"] = sorted(set(FORMULA.findall(docs.get("complexity", b"").decode())))
     docs["subcommands"] = sorted(docs.get("subcommands", ()))
     docs["arguments"] = " ".join(map(written, docs.get("arguments", ())))
     return docs
@@ -206,7 +219,7 @@ def test_spec(name: str, reference: WireClient) -> None:
     renamed(our_docs.get("arguments", ()), their_docs.get("arguments", ()))
     ours, theirs = info_of(info) | docs_of(our_docs), info_of(real_info) | docs_of(their_docs)
     theirs["subcommands"] += [child for child in NEW if child.startswith(f"{name}|")]
-    theirs["subcommands"].sort()
+    theirs["subcommands"] = sorted(set(theirs["subcommands"]) - set(LATER))
     for field, (value, _reason) in CHANGED.get(name, {}).items():
         assert theirs.get(field) != value, f"{field}: no difference any more"
         theirs[field] = value

@@ -80,6 +80,7 @@ def _sub(
     "DEBUG",
     arity=-2,
     flags="admin noscript loading stale",
+    internal=True,
     since="1.0.0",
     complexity="Depends on subcommand.",
 )
@@ -416,7 +417,7 @@ def table_slots(table: dict[bytes, Any]) -> int:
 @_sub("ERROR", 1, usage="<string>")
 def _error(ctx: Context, text: bytes) -> Reply:
     """Reply with this error."""
-    return Error(text.removeprefix(b"-"))
+    return Error(text)
 
 
 @_sub("STRINGMATCH-LEN", 2, usage="<pattern> <string>")

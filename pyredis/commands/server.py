@@ -57,7 +57,7 @@ def info_(ctx: Context, *sections: bytes) -> Reply:
     arity=-1,
     flags="readonly fast",
     since="5.0.0",
-    complexity="O(1)",
+    complexity="",
     usage="[VERSION version]",
 )
 def lolwut(ctx: Context, *args: bytes) -> Reply:
