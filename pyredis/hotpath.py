@@ -3,7 +3,7 @@
 One C call splits the input at line ends. In a well-formed request every second part is
 a length header, so a request is recognised by comparing headers with a table (``b"$0",
 b"$1", ...``) indexed by the real lengths: no number is parsed, and a value that holds a
-line break simply fails the comparison. For requests of two and three parts everything
+line break simply fails the comparison. For requests of two to four parts everything
 is spelled out; their commands come from tables that hold only those whose arity fits,
 so nothing is left to check. ``run`` stops at the first thing that is not plain (a cut
 or odd request, a subcommand, an error in the protocol, a session that has changed its
@@ -49,7 +49,8 @@ def run(engine: Engine, session: Session, data: bytes) -> bytes:
     ctx.session = engine.running = session
     ctx.db = session.db
     table = engine.table
-    of_two, of_three, by_token = table.of_two, table.of_three, table.by_token
+    of_two, of_three, of_four = table.of_two, table.of_three, table.of_four
+    by_token = table.by_token
     lengths = _LENGTHS
     integers, heads = INTEGERS, BULK_HEADS
     clock_ns = engine.clock_ns
@@ -99,6 +100,27 @@ def run(engine: Engine, session: Session, data: bytes) -> bytes:
                         start_ns = _credit(engine, timed, calls, start_ns)
                     timed, calls = entry, 0
                 reply = entry.handler(ctx, key)
+            elif head == b"*4":
+                after = at + 9
+                if after > end:
+                    break
+                _, name_size, name, key_size, key, value_size, value, last_size, last = parts[
+                    at:after
+                ]
+                entry = of_four.get(name)
+                if (
+                    entry is None
+                    or name_size != entry.header
+                    or key_size != lengths[len(key)]
+                    or value_size != lengths[len(value)]
+                    or last_size != lengths[len(last)]
+                ):
+                    break
+                if entry is not timed:
+                    if timed is not None:
+                        start_ns = _credit(engine, timed, calls, start_ns)
+                    timed, calls = entry, 0
+                reply = entry.handler(ctx, key, value, last)
             else:
                 count = _COUNTS.get(head)
                 if count is None:
@@ -115,7 +137,7 @@ def run(engine: Engine, session: Session, data: bytes) -> bytes:
                 ):
                     break
                 args = parts[at + 4 : after : 2]
-                if parts[at + 3 : after : 2] != [lengths[len(arg)] for arg in args]:
+                if parts[at + 3 : after : 2] != [lengths[size] for size in map(len, args)]:
                     break
                 if entry is not timed:
                     if timed is not None:

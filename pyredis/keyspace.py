@@ -228,20 +228,26 @@ class Database:
     def replace_all(self, pairs: tuple[bytes, ...], event: str) -> None:
         """``replace`` and ``changed`` for keys and values in turn, O(n). What MSET does."""
         ks = self.ks
-        rest = iter(pairs)
-        if ks.observed or ks.touch_mode:
-            for key, value in zip(rest, rest, strict=True):
+        keys = pairs[::2]
+        if (
+            ks.observed
+            or ks.touch_mode
+            or not self.expires.keys().isdisjoint(keys)
+            or not self.waiting.keys().isdisjoint(keys)
+        ):
+            for key, value in zip(keys, pairs[1::2], strict=True):
                 self.replace(key, value)
                 self.changed(key, event)
             return
-        data, expires, waiting, clock = self.data, self.expires, self.waiting, ks.lru_clock
-        for key, value in zip(rest, rest, strict=True):
-            if key in data and key not in expires and key not in waiting:
-                data[key] = value
-                self._words[hash(key) & self._mask] = clock
-            else:
-                self.replace(key, value)
-        ks.dirty += len(pairs) // 2
+        data = self.data
+        fresh = [key for key in keys if key not in data]
+        data.update(zip(keys, pairs[1::2], strict=True))
+        words, mask, clock = self._words, self._mask, ks.lru_clock
+        for key in keys:
+            words[hash(key) & mask] = clock
+        for key in dict.fromkeys(fresh):
+            self._added(key)
+        ks.dirty += len(keys)
 
     def remove(self, key: bytes) -> Value | None:
         """Take the key out and return its value, None if it was missing. TTL goes too.

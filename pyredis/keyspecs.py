@@ -154,7 +154,6 @@ def _sort_keys(argv: Sequence[bytes]) -> list[KeyArg]:
         word = argv[at].upper()
         if word == b"STORE" and at + 1 < len(argv):
             found[1:] = [KeyArg(at + 1, _STORE)]  # the last one counts
-            at += 1
         at += 1 + _SORT_VALUES.get(word, 0)
     return found
 

@@ -386,27 +386,28 @@ def _head(argument: Argument) -> str:
 def _point_at_keys(
     tree: tuple[Argument, ...], keys: tuple[KeySpec, ...]
 ) -> tuple[Argument, ...]:
-    """Tell every key its key spec. A pattern belongs to one that cannot be found by place."""
-    at = 0
+    """Tell every key its key spec. Patterns share one that names no place (SORT BY and GET)."""
+    next_spec = 0
+    patterns_spec = -1
 
     def visit(argument: Argument) -> Argument:
-        nonlocal at
+        nonlocal next_spec, patterns_spec
         if argument.children:
             return replace(argument, children=tuple(map(visit, argument.children)))
         if argument.type == "key":
             if not keys:
                 return replace(argument, type="string")
-            index = min(at, len(keys) - 1)
-            at += 1
-            if hidden(index) and index + 1 < len(keys):
-                index, at = index + 1, at + 1
+            if next_spec == patterns_spec:
+                next_spec += 1
+            index = min(next_spec, len(keys) - 1)
+            next_spec += 1
             return replace(argument, key_spec=index)
-        if argument.type == "pattern" and hidden(at):
-            return replace(argument, key_spec=at)
+        if argument.type == "pattern" and next_spec < len(keys):
+            if keys[next_spec].begin[0] != "unknown":
+                return argument
+            patterns_spec = next_spec
+            return replace(argument, key_spec=patterns_spec)
         return argument
-
-    def hidden(index: int) -> bool:
-        return index < len(keys) and keys[index].begin[0] == "unknown"
 
     return tuple(map(visit, tree))
 

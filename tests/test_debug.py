@@ -6,7 +6,7 @@ import pytest
 
 from pyredis.commands.debug import table_slots
 from pyredis.host import Host
-from tests.support import EngineClient, Node, Twin, new_client
+from tests.support import EngineClient, Node, NullArray, Twin, new_client
 
 
 class Recorder(Host):
@@ -76,9 +76,8 @@ def test_oks(twin: Twin) -> None:
 def test_protocol(twin: Twin, version: int) -> None:
     twin.real("HELLO", version)
     twin.ours.session.resp3 = version == 3
-    for kind in (
-        "string integer double bignum null array set map verbatim true false".split()
-    ):
+    kinds = "string integer double bignum null array set map verbatim true false"
+    for kind in kinds.split():
         twin("DEBUG", "PROTOCOL", kind)
 
 
@@ -90,7 +89,8 @@ def test_protocol_out_of_line(client: EngineClient) -> None:
     client.session.resp3 = True
     client.send("DEBUG", "PROTOCOL", "push")
     assert client.take() == (
-        b">2\r\n$16\r\nserver-cpu-usage\r\n:42\r\n$40\r\nSome real reply following the push reply\r\n"
+        b">2\r\n$16\r\nserver-cpu-usage\r\n:42\r\n"
+        b"$40\r\nSome real reply following the push reply\r\n"
     )
     client.send("DEBUG", "PROTOCOL", "attrib")
     assert client.take() == (
@@ -115,8 +115,7 @@ def test_populate_spoils_watchers(client: EngineClient) -> None:
     client("WATCH", "key:0")
     client.another()("DEBUG", "POPULATE", 1)
     client("MULTI")
-    assert client("EXEC") is not None  # a null array
-    assert client.session.dirty_exec == ""
+    assert client("EXEC") == NullArray()
 
 
 def test_digest_is_redis(twin: Twin) -> None:

@@ -26,7 +26,7 @@ NEW = {
 }
 """Commands that the reference does not have."""
 
-LATER = "client|caching client|getredir client|tracking client|trackinginfo".split()
+LATER = ("client|caching", "client|getredir", "client|tracking", "client|trackinginfo")
 """Subcommands that belong to parts which are not there yet."""
 
 _WITHOUT_NOSCRIPT = "7.2 lets scripts call blocking commands, which then do not block"
@@ -140,11 +140,11 @@ def plain(reply: Any) -> Any:
     return [plain(item) for item in reply] if isinstance(reply, list) else reply
 
 
-INFO_FIELDS = "name arity flags first last step categories tips key_specs subcommands".split()
+INFO_FIELDS = "name arity flags first last step categories tips key_specs subcommands"
 
 
 def info_of(reply: Any) -> dict[str, Any]:
-    info = dict(zip(INFO_FIELDS, plain(reply), strict=True))
+    info = dict(zip(INFO_FIELDS.split(), plain(reply), strict=True))
     info["key_specs"] = [plain(item) for item in reply[8][1]]  # the order counts
     for spec in info["key_specs"]:
         spec.pop("notes", None)

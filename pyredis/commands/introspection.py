@@ -10,7 +10,7 @@ names stand before values; RESP2 clients see the same, flattened.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
 from pyredis.commands.args import syntax_error
@@ -18,23 +18,22 @@ from pyredis.commands.help import help_reply
 from pyredis.commands.registry import Entry, Group, KeySpec, Table
 from pyredis.context import Context
 from pyredis.glob import compile_glob
-from pyredis.keyspecs import find_keys, has_keys, legacy_range, movable
+from pyredis.keyspecs import KeyArg, find_keys, has_keys, legacy_range, movable
 from pyredis.resp import Error, Reply, SetReply, Simple
 from pyredis.usage import Argument, arguments
 
 command = Group("server", acl="connection")
 
-_FLAG_ORDER: Final = (
+_FLAGS: Final = (
     "write readonly denyoom module admin pubsub noscript blocking loading stale skip_monitor "
-    "skip_slowlog asking fast no_auth no_mandatory_keys no_async_loading no_multi "
-    "movablekeys allow_busy"
-).split()
-_OWN_FLAGS: Final = frozenset(["may_replicate"])
-"""Flags that Redis, too, uses but does not show."""
-_CATEGORY_ORDER: Final = (
+    "skip_slowlog asking fast no_auth no_mandatory_keys no_async_loading no_multi movablekeys "
+    "allow_busy"
+)
+"""The flags that are shown, in Redis' order; ``may_replicate`` is for the server only."""
+_CATEGORIES: Final = (
     "keyspace read write set sortedset list hash string bitmap hyperloglog geo stream pubsub "
     "admin fast slow blocking dangerous connection transaction scripting"
-).split()
+)
 
 
 @command(
@@ -176,7 +175,7 @@ def _by_wire_name(table: Table, name: bytes) -> Entry | None:
     return entry
 
 
-def _keys(ctx: Context, argv: tuple[bytes, ...]) -> list[Any]:
+def _keys(ctx: Context, argv: tuple[bytes, ...]) -> list[KeyArg]:
     entry = ctx.engine.table.find(argv)
     if entry is None or (entry.children and len(argv) > 1):
         raise Error("ERR Invalid command specified")
@@ -215,13 +214,13 @@ def _info(table: Table, entry: Entry) -> Reply:
 
 def _make_info(table: Table, entry: Entry) -> Reply:
     spec = entry.spec
-    flags = (spec.flags | {"movablekeys"} if movable(spec) else spec.flags) - _OWN_FLAGS
+    flags = spec.flags | {"movablekeys"} if movable(spec) else spec.flags
     return [
         _name(entry),
         spec.arity,
-        _statuses(_ordered(flags, _FLAG_ORDER)),
+        _statuses(name for name in _FLAGS.split() if name in flags),
         *legacy_range(spec),
-        _statuses([f"@{name}" for name in _ordered(spec.categories, _CATEGORY_ORDER)]),
+        _statuses(f"@{name}" for name in _CATEGORIES.split() if name in spec.categories),
         SetReply(tip.encode() for tip in spec.tips),
         SetReply(map(_key_spec, spec.keys)),
         # Redis sends a set if there are none, an array otherwise.
@@ -229,11 +228,7 @@ def _make_info(table: Table, entry: Entry) -> Reply:
     ]
 
 
-def _ordered(names: frozenset[str], order: list[str]) -> list[str]:
-    return sorted(names, key=order.index)
-
-
-def _statuses(names: Any) -> SetReply:
+def _statuses(names: Iterable[str]) -> SetReply:
     return SetReply(Simple(name.encode()) for name in names)
 
 

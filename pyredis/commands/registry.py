@@ -228,8 +228,8 @@ class Table:
     """The commands of one server, by name.
 
     ``find`` takes a whole request; ``by_token`` maps the spellings seen on the wire
-    (all capitals, all small) to entries; ``of_two`` and ``of_three`` are the parts of it
-    for requests of that many parts. They are what the hot path uses.
+    (all capitals, all small) to entries; ``of_two``, ``of_three`` and ``of_four`` are the
+    parts of it for requests of that many parts. They are what the hot path uses.
     """
 
     def __init__(self, entries: Iterable[Entry]) -> None:
@@ -251,6 +251,7 @@ class Table:
         self.memo: dict[str, Any] = {}  # what was derived from the entries, by purpose
         self.of_two = self._taking(2)
         self.of_three = self._taking(3)
+        self.of_four = self._taking(4)
 
     def _taking(self, count: int) -> dict[bytes, Entry]:
         """The commands without subcommands that accept a request of ``count`` parts."""

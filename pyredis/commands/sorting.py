@@ -41,7 +41,8 @@ _COMPLEXITY = (
     "number of returned elements. When the elements are not sorted, complexity is O(N)."
 )
 _USAGE = (
-    "key [BY pattern] [LIMIT offset count] [GET pattern [GET pattern ...]] [ASC|DESC] [ALPHA]"
+    "key [BY by-pattern=pattern] [LIMIT offset count] "
+    "[GET get-pattern=pattern [GET pattern ...]] [ASC|DESC] [ALPHA]"
 )
 _PATTERN_KEYS = (
     KeySpec(
