@@ -23,11 +23,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from pyredis.commands.registry import NO_ENTRY, Entry
 from pyredis.resp import BULK_HEADS, INTEGERS, Error, Simple, encode_into
 from pyredis.session import Block, Session
 
 if TYPE_CHECKING:
-    from pyredis.commands.registry import Entry
     from pyredis.engine import Engine
 
 CRLF: Final = b"\r\n"
@@ -70,10 +70,9 @@ def run(engine: Engine, session: Session, data: bytes) -> bytes:
                 if after > end:
                     break
                 _, name_size, name, key_size, key, value_size, value = parts[at:after]
-                entry = of_three.get(name)
+                entry = of_three.get(name, NO_ENTRY)
                 if (
-                    entry is None
-                    or name_size != entry.header
+                    name_size != entry.header
                     or key_size != lengths[len(key)]
                     or value_size != lengths[len(value)]
                 ):
@@ -88,12 +87,8 @@ def run(engine: Engine, session: Session, data: bytes) -> bytes:
                 if after > end:
                     break
                 _, name_size, name, key_size, key = parts[at:after]
-                entry = of_two.get(name)
-                if (
-                    entry is None
-                    or name_size != entry.header
-                    or key_size != lengths[len(key)]
-                ):
+                entry = of_two.get(name, NO_ENTRY)
+                if name_size != entry.header or key_size != lengths[len(key)]:
                     break
                 if entry is not timed:
                     if timed is not None:
@@ -107,10 +102,9 @@ def run(engine: Engine, session: Session, data: bytes) -> bytes:
                 _, name_size, name, key_size, key, value_size, value, last_size, last = parts[
                     at:after
                 ]
-                entry = of_four.get(name)
+                entry = of_four.get(name, NO_ENTRY)
                 if (
-                    entry is None
-                    or name_size != entry.header
+                    name_size != entry.header
                     or key_size != lengths[len(key)]
                     or value_size != lengths[len(value)]
                     or last_size != lengths[len(last)]
@@ -128,10 +122,9 @@ def run(engine: Engine, session: Session, data: bytes) -> bytes:
                 after = at + 2 * count + 1
                 if after > end:
                     break
-                entry = by_token.get(parts[at + 2])
+                entry = by_token.get(parts[at + 2], NO_ENTRY)
                 if (
-                    entry is None
-                    or parts[at + 1] != entry.header
+                    parts[at + 1] != entry.header
                     or entry.children
                     or not entry.arity_min <= count <= entry.arity_max
                 ):

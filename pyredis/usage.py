@@ -29,20 +29,17 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from pyredis.commands.registry import KeySpec, Spec
 
-_INTEGERS: Final = (
-    "bit bits client-id cluster-bus-port config-epoch count cursor db destination-db end "
-    "end-slot entries-added entries-read frequency increment index index1 index2 len limit "
+_NAMES_BY_TYPE: Final = {
+    "integer": "bit bits client-id cluster-bus-port config-epoch count cursor db destination-db "
+    "end end-slot entries-added entries-read frequency increment index index1 index2 len limit "
     "milliseconds min-idle-time min-match-len ms num-matches numkeys numlocal numreplicas offset "
-    "port protover rank seconds slot start start-slot stop timeout ttl version weight"
-)
-_KEYS: Final = "key key1 key2 newkey source sourcekey destination destkey dst src"
-TYPES: Final = {
-    **dict.fromkeys(_INTEGERS.split(), "integer"),
-    **dict.fromkeys(_KEYS.split(), "key"),
-    **dict.fromkeys("longitude latitude radius width height score".split(), "double"),
-    **dict.fromkeys("unix-time-seconds unix-time-milliseconds".split(), "unix-time"),
+    "port protover rank seconds slot start start-slot stop timeout ttl version weight",
+    "key": "key key1 key2 newkey source sourcekey destination destkey dst src",
+    "double": "longitude latitude radius width height score",
+    "unix-time": "unix-time-seconds unix-time-milliseconds",
     "pattern": "pattern",
 }
+TYPES: Final = {name: kind for kind, names in _NAMES_BY_TYPE.items() for name in names.split()}
 """The type that a value of this name has; ``string`` for all others."""
 
 _TOKENS: Final = {
@@ -98,6 +95,7 @@ _CHOICES: Final = {
     "ON|OFF|SKIP": "action",
     "YES|NO": "mode",
     "YES|SYNC|NO": "mode",
+    "count|RESET": "operation",
     "WRITE|ALL": "mode",
     "TIMEOUT|ERROR": "unblock-type",
     "LIB-NAME|LIB-VER": "attr",
@@ -243,7 +241,7 @@ def _parse_choices(
             mark = _Mark()
         elif lexeme in _CLOSING.values():
             raise ValueError(f"unexpected {lexeme} in the synopsis")
-        elif _NAME_MARK.fullmatch(lexeme + "a") or lexeme.endswith("=") and len(lexeme) > 1:
+        elif lexeme.endswith("=") and lexeme != "=":
             mark = _Mark(lexeme[:-1])
         else:
             typed = _TYPE_MARK.search(lexeme)
@@ -362,7 +360,8 @@ def _bracketed(node: Bracket) -> Argument:
         part = parts[0]
     else:
         shape = "|".join(map(_head, parts))
-        part = Argument(_CHOICES.get(shape, shape.lower().replace("|", "-")), "oneof", children=parts)
+        name = _CHOICES.get(shape, shape.lower().replace("|", "-"))
+        part = Argument(name, "oneof", children=parts)
     return replace(part, name=node.mark.name or part.name, optional=node.optional or part.optional)
 
 

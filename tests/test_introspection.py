@@ -9,7 +9,6 @@ import pytest
 from pyredis.server import command_table
 from tests.support import EngineClient, ReplyError, Status, Twin
 
-
 OURS = (b"display_text", b"notes")
 """What 7.0 does not have, and what we do not."""
 
@@ -58,7 +57,7 @@ def test_all_commands(client: EngineClient) -> None:
 
 def test_docs_of_an_argument(client: EngineClient) -> None:
     client("HELLO", 3)
-    (name, docs), = client("COMMAND", "DOCS", "LPOP")[1]
+    ((name, docs),) = client("COMMAND", "DOCS", "LPOP")[1]
     fields = dict(docs[1])
     assert name == b"lpop"
     assert fields[b"group"] == b"list"
@@ -71,8 +70,9 @@ def test_docs_of_an_argument(client: EngineClient) -> None:
 def test_list(twin: Twin, client: EngineClient) -> None:
     names = {entry.name.encode() for entry in command_table().all()}
     assert set(client("COMMAND", "LIST")) == names
-    for query in (("PATTERN", "x*"), ("PATTERN", "L*P"), ("pattern", "config|*"), ("ACLCAT", "list"),
-                  ("ACLCAT", "STRING"), ("ACLCAT", "@list"), ("ACLCAT", "nope"), ("MODULE", "x")):
+    for query in (("PATTERN", "x*"), ("PATTERN", "L*P"), ("pattern", "config|*"),
+                  ("ACLCAT", "list"), ("ACLCAT", "STRING"), ("ACLCAT", "@list"),
+                  ("ACLCAT", "nope"), ("MODULE", "x")):  # fmt: skip
         theirs = set(twin.real("COMMAND", "LIST", "FILTERBY", *query))
         assert set(twin.ours("COMMAND", "LIST", "FILTERBY", *query)) == theirs & names, query
     for wrong in (["x"], ["FILTERBY"], ["FILTERBY", "MODULE"], ["FILTERBY", "NOPE", "x"],

@@ -67,7 +67,10 @@ def after(flags: str, word: str, start: int) -> tuple[KeySpec, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """All that is known of one command. ``name`` is in capitals, with a space before a subcommand."""
+    """All that is known of one command.
+
+    ``name`` is in capitals, with a space before a subcommand.
+    """
 
     name: str
     arity: int
@@ -222,6 +225,19 @@ def _entry(spec: Spec, handler: Handler) -> Entry:
         brief="fast" in spec.flags or spec.name == "SET",
         latency=[0] * LATENCY_BUCKETS,
     )
+
+
+NO_ENTRY: Final = Entry(
+    spec=Spec("", 0, frozenset(), (), frozenset(), (), "", "", "", "", "", ()),
+    handler=lambda *arguments: None,
+    header=b"\r\n",
+    arity_min=0,
+    arity_max=0,
+    write=False,
+    brief=False,
+    latency=[],
+)
+"""Stands for a name that is no command: no part of a request can equal its header."""
 
 
 class Table:
