@@ -1,0 +1,1 @@
+"""The judge: this server beside a real redis-server. See README.md."""

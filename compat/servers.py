@@ -1,0 +1,260 @@
+"""The servers that are compared.
+
+The *leader* is our engine in this process, with a clock set by hand. It runs every command
+first, so it is known how many replies are to come, and which clients wait, before anybody
+is asked over a socket. The *followers* answer over real connections: the reference, and in
+wire mode our server as a process too. Both must say what the leader says.
+
+For each client there is one connection a server. Two more belong to the harness: one that
+controls, one that listens to keyspace events.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from compat.replies import Incomplete, parse
+from compat.sequences import CLIENTS_MAX, encode
+from pyredis.config import Config
+from pyredis.engine import Engine
+from pyredis.host import Host
+from pyredis.ports import ManualClock
+from pyredis.server import command_table
+from pyredis.session import Address, Session
+
+ROOT = Path(__file__).resolve().parent.parent
+PATIENCE_S = 1.0
+"""How long a reply that the leader gave may take with a follower."""
+
+LISTEN = [b"PSUBSCRIBE", b"__key*__:*", b"__end"]
+ENOUGH = b"__end"
+STATISTICS = ("rdb_changes_since_last_save", "keyspace_hits", "keyspace_misses", "expired_keys")
+
+
+class Silence(Exception):
+    """A follower does not say what it should; ``args[0]`` tells what was expected."""
+
+
+class _SleepyHost(Host):
+    """Sleeping sets the clock forward."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.clock = clock
+
+    def sleep(self, duration_s: float) -> None:
+        self.clock.advance(int(duration_s * 1000) + 1)
+
+
+class Leader:
+    """Our engine without sockets."""
+
+    def __init__(self, seed: int) -> None:
+        self.clock = ManualClock()
+        self.follow_time()
+        config = Config()
+        config.enable_debug_command = "yes"
+        self.engine = Engine(config, self.clock, random.Random(seed), command_table())
+        self.engine.host = _SleepyHost(self.clock)
+        self.connect()
+
+    def connect(self) -> None:
+        """Fresh sessions for all clients; the old ones end."""
+        engine = self.engine
+        for session in list(engine.sessions.values()):
+            engine.disconnect(session)
+        engine.begin_batch()
+        names = ["control", "listener", *(f"client {n}" for n in range(CLIENTS_MAX))]
+        self.control, self.listener, *self.clients = (
+            engine.connect(Address(f"127.0.0.1:{50000 + n}", "127.0.0.1:6379"))
+            for n, _ in enumerate(names)
+        )
+        engine.end_batch()
+        self.ask(LISTEN, self.listener)
+
+    def follow_time(self) -> None:
+        """Set the clock to the machine's."""
+        self.clock.time_ms = time.time_ns() // 1_000_000
+
+    def run(self, session: Session, commands: list[list[bytes]]) -> list[bytes]:
+        """Feed commands one by one, as one batch; returns the bytes that each was answered.
+
+        It stops, with fewer answers than commands, when the client has to wait.
+        """
+        engine = self.engine
+        engine.begin_batch()
+        out = session.out
+        chunks = []
+        for argv in commands:
+            engine.feed(session, encode(argv))
+            chunks.append(b"".join(out))
+            out.clear()
+            if session.blocked is not None:
+                break
+        engine.end_batch()
+        if out:  # a wait that ended within the batch
+            chunks[-1] += b"".join(out)
+            out.clear()
+        engine.take_output()
+        return chunks
+
+    def ask(self, argv: list[bytes], session: Session | None = None) -> bytes:
+        """One command; the bytes of its reply."""
+        return self.run(session or self.control, [argv])[0]
+
+    @staticmethod
+    def take(session: Session) -> bytes:
+        """What a session was sent without having asked."""
+        wire = b"".join(session.out)
+        session.out.clear()
+        return wire
+
+    def statistics(self) -> list[int]:
+        """The counters of ``STATISTICS``."""
+        ks = self.engine.ks
+        return [ks.dirty, ks.hits, ks.misses, ks.expired]
+
+
+class Wire:
+    """One connection to a follower."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.buffer = b""
+        self.send_argv([b"CLIENT", b"ID"])
+        self.id = self.value()
+
+    def send_argv(self, argv: list[bytes]) -> None:
+        """Send one command."""
+        self.socket.sendall(encode(argv))
+
+    def send(self, data: bytes) -> None:
+        """Send encoded commands."""
+        self.socket.sendall(data)
+
+    def _more(self) -> None:
+        try:
+            data = self.socket.recv(1 << 18)
+        except OSError:
+            raise Silence("a reply") from None
+        if not data:
+            raise Silence("an open connection")
+        self.buffer += data
+
+    def match(self, expected: bytes) -> bool:
+        """Whether exactly these bytes come next; they are taken then, and left otherwise.
+
+        Raises Silence when fewer come, but nothing else.
+        """
+        size = len(expected)
+        while len(self.buffer) < size:
+            if not expected.startswith(self.buffer):
+                return False
+            self._more()
+        if self.buffer.startswith(expected):
+            self.buffer = self.buffer[size:]
+            return True
+        return False
+
+    def value(self) -> Any:
+        """The next reply."""
+        while True:
+            try:
+                reply, at = parse(self.buffer)
+            except Incomplete:
+                self._more()
+            else:
+                self.buffer = self.buffer[at:]
+                return reply
+
+    def ask(self, *argv: bytes) -> Any:
+        """Send a command and read its reply."""
+        self.send_argv(list(argv))
+        return self.value()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.socket.close()
+
+
+class Follower:
+    """A server process, and the connections to it."""
+
+    def __init__(self, name: str, command: list[str], ours: bool) -> None:
+        self.name = name
+        self.ours = ours
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.folder = tempfile.mkdtemp(prefix="compat-")
+        self.process = subprocess.Popen(
+            [*command, "--port", str(self.port), "--save", "", "--bind", "127.0.0.1",
+             "--dir", self.folder, "--enable-debug-command", "yes"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT,
+            env={**os.environ, "TZ": "UTC"},
+        )  # fmt: skip
+        deadline = time.monotonic() + 20
+        self.wires: list[Wire] = []
+        while not self.wires:
+            try:
+                self.connect()
+            except OSError:
+                if time.monotonic() > deadline or self.process.poll() is not None:
+                    raise
+                time.sleep(0.02)
+        self.control.ask(b"DEBUG", b"SET-ACTIVE-EXPIRE", b"0")
+
+    @classmethod
+    def reference(cls) -> Follower:
+        """The real redis-server."""
+        path = shutil.which("redis-server")
+        if path is None:
+            raise FileNotFoundError("redis-server is not installed")
+        return cls("redis-server", [path], ours=False)
+
+    @classmethod
+    def node(cls) -> Follower:
+        """Our server as a process."""
+        return cls("pyredis", [sys.executable, "-m", "pyredis"], ours=True)
+
+    def connect(self) -> None:
+        """Fresh connections; the old ones are closed."""
+        for wire in self.wires:
+            wire.close()
+        self.wires = [Wire(self.port) for _ in range(CLIENTS_MAX + 2)]
+        self.control, self.listener, *self.clients = self.wires
+        self.listener.send_argv(LISTEN)
+        for _ in LISTEN[1:]:
+            self.listener.value()
+
+    def await_blocked(self, wire: Wire) -> bool:
+        """Wait until a client waits; False if it does not."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            lines = self.control.ask(b"CLIENT", b"LIST", b"ID", b"%d" % wire.id)
+            if re.search(rb" flags=\w*b", lines if isinstance(lines, bytes) else lines[1]):
+                return True
+        return False
+
+    def statistics(self) -> list[int]:
+        """The counters of ``STATISTICS``."""
+        info = b"".join(self.control.ask(b"INFO", part) for part in (b"persistence", b"stats"))
+        return [int(re.search(rb"%b:(\d+)" % name.encode(), info)[1]) for name in STATISTICS]  # type: ignore[index]
+
+    def close(self) -> None:
+        """End the process."""
+        for wire in self.wires:
+            wire.close()
+        self.process.kill()
+        self.process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
