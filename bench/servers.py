@@ -106,7 +106,8 @@ def pinned(core: int) -> Iterator[None]:
 def spawned(target: Target, core: int) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
     """Yield the process, perhaps not listening yet, and its port; stop it whatever happens."""
     port = free_port()
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    # An installed package has its byte code cached; so must a checkout, wherever this runs.
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": ""}
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         errors = Path(folder, "stderr")
         with pinned(core), errors.open("wb") as sink:
