@@ -232,29 +232,18 @@ class Engine:
         session.last_ms = ks.now_ms
         if session.closing:
             return
-        if session.blocked is not None:
-            reader.receive(data)
-            self._bound_input(session)
-            return
-        if reader.busy:
-            held = reader.take_back(_HELD_MAX_BYTES)
-            if held is None:
-                reader.receive(data)
-                self._drain(session)
-                self._queue_output(session)
-                return
-            data = held + data
-        if session.gates or len(data) > hotpath.INPUT_MAX_BYTES:
+        if session.held:
+            held = None if session.blocked else reader.take_back(_HELD_MAX_BYTES)
+            if held is not None:
+                session.held = False
+                data = held + data
+        if not (session.held or session.gates or session.blocked) and (
+            len(data) <= hotpath.INPUT_MAX_BYTES
+        ):
+            data = hotpath.run(self, session, data)
+        if data:
             reader.receive(data)
             self._drain(session)
-            self._queue_output(session)
-            return
-
-        rest = hotpath.run(self, session, data)
-        if rest:
-            reader.receive(rest)
-            if session.blocked is None:
-                self._drain(session)
         self._queue_output(session)
 
     # The careful path

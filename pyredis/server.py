@@ -10,7 +10,7 @@ from pyredis.commands.registry import Table
 _MODULES = (
     "strings bitmaps lists sets hashes zsets zset_pops zset_ranges zset_algebra keys databases "
     "ttl objects sorting wait connection clients pubsub transactions server introspection config "
-    "latency memory debug"
+    "latency memory debug hyperloglog"
 ).split()
 
 

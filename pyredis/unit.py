@@ -44,6 +44,7 @@ _CLASSES: Final = {
     "e": "evicted",
     "m": "keymiss",
     "n": "new",
+    "-": "pfcount",  # of no class: it only touches watched keys
 }
 EVENT_CLASS: Final = {event: kind for kind, events in _CLASSES.items() for event in events.split()}
 

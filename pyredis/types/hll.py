@@ -30,8 +30,8 @@ them in C. Unpacked registers are one byte each with the top bit free, so the hi
 pairs comes from a few operations on two integers of 16 kB. The walk to a register in a sparse
 value skips blocks of one-byte opcodes with a regular expression and a sum.
 
-Departures: sparse registers must be exactly 16384, where Redis 7.0 lets VALs follow; and an
-XZERO cut in half is corrupt.
+Departures: sparse registers must be exactly 16384, where Redis 7.0 lets VALs follow; an XZERO cut
+in half is corrupt; and an infinite estimate is the highest integer.
 """
 
 from __future__ import annotations
@@ -40,12 +40,13 @@ import re
 from binascii import a2b_base64, b2a_base64
 from math import inf, sqrt
 from struct import Struct
-from typing import Final
+from typing import Final, NamedTuple
 
 Bytes = bytes | bytearray
 
 HEADER_BYTES: Final = 16
 REGISTERS: Final = 1 << 14
+COUNT_MAX: Final = (1 << 63) - 1
 _INDEX_BITS: Final = 14
 _RANK_MAX: Final = 64 - _INDEX_BITS + 1
 _DENSE_BYTES: Final = HEADER_BYTES + REGISTERS * 6 // 8
@@ -57,6 +58,7 @@ _STALE_AT: Final = 15
 
 _ZERO_MAX: Final = 64  # registers in a ZERO
 _VAL_MAX: Final = 32  # the highest rank in a VAL
+_VAL_RANKS: Final = bytes(range(_VAL_MAX + 1))
 _VAL_RUN_MAX: Final = 4
 _JOINS: Final = 5  # so many opcodes are looked at for equal neighbours after a change
 
@@ -64,7 +66,8 @@ _ONE_BYTE_SPANS: Final = bytes(
     (op & 3) + 1 if op & 0x80 else 0 if op & 0x40 else op + 1 for op in range(256)
 )
 """How many registers each opcode stands for; 0 for XZERO, where the next byte counts too."""
-_BLOCK: Final = re.compile(rb"[^\x40-\x7f]{32}")
+_BLOCK_BYTES: Final = 32
+_BLOCK: Final = re.compile(rb"[^\x40-\x7f]{%d}" % _BLOCK_BYTES)
 _RUNS: Final = tuple(
     bytes([(op >> 2 & 31) + 1 if op & 0x80 else 0]) * span
     for op, span in enumerate(_ONE_BYTE_SPANS)
@@ -154,7 +157,7 @@ def add(value: bytearray, element: Bytes, sparse_max_bytes: int) -> bool:
     index, rank = place_of(element)
     if value[4] == _DENSE:
         return _set_dense(value, index, rank)
-    return _set_sparse(value, index, rank, sparse_max_bytes, (HEADER_BYTES, 0))[0]
+    return _set_sparse(value, index, rank, sparse_max_bytes, _BEGIN)[0]
 
 
 def _set_dense(value: bytearray, index: int, rank: int) -> bool:
@@ -172,8 +175,14 @@ def _set_dense(value: bytearray, index: int, rank: int) -> bool:
     return True
 
 
-_Spot = tuple[int, int]
-"""Where an opcode begins in the value, and the first register it stands for."""
+class _Spot(NamedTuple):
+    """Where an opcode begins in the value, and the first register it stands for."""
+
+    at: int
+    first: int
+
+
+_BEGIN: Final = _Spot(HEADER_BYTES, 0)
 
 
 def _set_sparse(
@@ -181,59 +190,67 @@ def _set_sparse(
 ) -> tuple[bool, _Spot]:
     """Raises one register to a rank, perhaps making the value dense; returns whether it was lower.
 
-    Returns too where a walk to a later register may start, as this one did from `start`.
+    Returns too where the walk to a later register may start, as this one does at `start`.
     Raises Corrupt.
     """
     if rank > _VAL_MAX:
-        return _set_promoted(value, index, rank), start
+        return _set_promoted(value, index, rank), _BEGIN
     # 1. Find the opcode of the register, and the one before it.
-    at, first = start
-    end = len(value)
-    before = previous = start
-    size = span = 1
-    while True:
-        block = _BLOCK.match(value, at)
-        if block is not None:
-            covered = sum(block[0].translate(_ONE_BYTE_SPANS))
-            if first + covered <= index:
-                at = block.end()
-                first += covered
-                last = _ONE_BYTE_SPANS[value[at - 1]]
-                previous = (at - 1, first - last)
-                before = (at - 2, first - last - _ONE_BYTE_SPANS[value[at - 2]])
-                continue
-        block_end = at + 32
-        while at < block_end:
-            if at >= end:
-                raise Corrupt
-            span = _ONE_BYTE_SPANS[value[at]]
-            size = 1
-            if not span:
-                if at + 1 == end:
-                    raise Corrupt
-                span = ((value[at] & 63) << 8 | value[at + 1]) + 1
-                size = 2
-            if first + span > index:
-                break
-            before, previous = previous, (at, first)
-            at += size
-            first += span
-        else:
-            continue
-        break
-    # 2. Make what stands in its place: the run before, the register, the run behind.
+    before, previous, (at, first), size, span = _locate(value, index, start)
+    if at == start.at > HEADER_BYTES:
+        # An opcode at the start of the walk has one before it too, but it was not passed.
+        before, previous, (at, first), size, span = _locate(value, index, _BEGIN)
     op = value[at]
     old = (op >> 2 & 31) + 1 if op & 0x80 else 0
     if old >= rank:
         return False, before
+    # 2. Replace it by the run in front, the register, and the run behind.
     grown = bytes((0x80 | (rank - 1) << 2,))
-    made = _run(old, index - first) + grown + _run(old, first + span - 1 - index)
-    if len(made) > size and end + len(made) - size > max_bytes:
-        return _set_promoted(value, index, rank), start
-    value[at : at + size] = made
+    if span > 1:
+        grown = _run(old, index - first) + grown + _run(old, first + span - 1 - index)
+        if len(grown) > size and len(value) + len(grown) - size > max_bytes:
+            return _set_promoted(value, index, rank), _BEGIN
+    value[at : at + size] = grown
     # 3. Join neighbours of the same rank, as far as that can be needed.
-    _join(value, min(previous[0], at))
+    _join(value, previous.at)
     return True, before
+
+
+def _locate(
+    value: bytearray, index: int, start: _Spot
+) -> tuple[_Spot, _Spot, _Spot, int, int]:
+    """Returns where a register's opcode is, its bytes and span; first, the two spots before it.
+
+    Those are the start itself where there are none behind it. Raises Corrupt.
+    """
+    before = previous = start
+    at, first = start
+    end = len(value)
+    spans = _ONE_BYTE_SPANS
+    block_at = at  # where it is worth trying to skip a block
+    while at < end:
+        if at >= block_at:
+            block = _BLOCK.match(value, at)
+            if block is not None:
+                beyond = first + sum(block[0].translate(spans))
+                if beyond <= index:
+                    at, first = block.end(), beyond
+                    previous = _Spot(at - 1, first - spans[value[at - 1]])
+                    before = _Spot(at - 2, previous.first - spans[value[at - 2]])
+                    block_at = at
+                    continue
+            block_at = at + _BLOCK_BYTES
+        size, span = 1, spans[value[at]]
+        if not span:
+            if at + 1 == end:
+                break
+            size, span = 2, ((value[at] & 63) << 8 | value[at + 1]) + 1
+        if first + span > index:
+            return before, previous, _Spot(at, first), size, span
+        before, previous = previous, _Spot(at, first)
+        at += size
+        first += span
+    raise Corrupt
 
 
 def _set_promoted(value: bytearray, index: int, rank: int) -> bool:
@@ -261,7 +278,7 @@ def _join(value: bytearray, at: int) -> None:
         if op & 0x80 and at + 1 < len(value):
             following = value[at + 1]
             # Equal but for the lengths: both VALs, of the same rank.
-            if (op ^ following) < _VAL_RUN_MAX:
+            if (op ^ following) < 4:
                 length = (op & 3) + (following & 3) + 2
                 if length <= _VAL_RUN_MAX:
                     value[at : at + 2] = bytes((op & 0xFC | (length - 1),))
@@ -323,10 +340,9 @@ def raise_to(value: bytearray, new: bytes, sparse_max_bytes: int) -> None:
     A sparse value ends up with the bytes, and the encoding, that raising one register after
     another gives in Redis. Each step starts from where the last one was: O(length + registers).
     """
-    if is_sparse(value) and max(new) <= _VAL_MAX:
-        raised = higher(new, registers(value))
-        start = (HEADER_BYTES, 0)
-        for found in _NOT_ZERO.finditer(_difference(raised, registers(value))):
+    if is_sparse(value) and not new.translate(None, _VAL_RANKS):
+        start = _BEGIN
+        for found in _NOT_ZERO.finditer(_difference(new, registers(value))):
             index = found.start()
             _, start = _set_sparse(value, index, new[index], sparse_max_bytes, start)
             if not is_sparse(value):
@@ -363,7 +379,6 @@ def estimate(all_registers: bytes) -> int:
     """Returns how many different elements these registers have seen, about."""
     seen = all_registers.translate(None, b"\0")
     left = len(seen)
-    z = float(REGISTERS)
     counts = [REGISTERS - left]
     while left:
         counts.append(seen.count(len(counts)))
@@ -373,7 +388,9 @@ def estimate(all_registers: bytes) -> int:
     for rank in range(_RANK_MAX - 1, 0, -1):
         z = (z + counts[rank]) * 0.5
     z += REGISTERS * _sigma(counts[0] / REGISTERS)
-    return int(_ALPHA * REGISTERS * REGISTERS / z + 0.5)
+    if not z:
+        return COUNT_MAX  # no hash sets all registers so high, but somebody's SET can
+    return min(int(_ALPHA * REGISTERS * REGISTERS / z + 0.5), COUNT_MAX)
 
 
 def _tau(x: float) -> float:

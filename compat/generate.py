@@ -1,0 +1,484 @@
+"""Sequences from the command specs.
+
+For every command the synopsis beside its handler gives the tree of its arguments (see
+``pyredis.usage``). ``_maker`` turns the tree into a function that writes one choice of
+arguments: which options, how many repetitions, which values. A value is drawn from a small
+pool by its name and type, so that keys, fields and members collide, and boundaries are met.
+
+Wrong things come on purpose: keys that hold another type (each type has keys of its own, but
+one draw in six ignores that), junk in the place of an argument, arguments dropped, doubled
+or added, options twice and in another order, unknown names.
+
+A sequence has a *focus*, a few groups of commands, because sixty commands spread over all
+groups would find nearly every key missing. Commands that create data are drawn more often.
+
+Time. Relative times are drawn from a large range, so that no two are equal (two servers
+would otherwise disagree by a millisecond on which is greater). Keys expire in steps of
+their own: a time of 1 ms, then DEBUG SLEEP for 3.
+
+All randomness comes from one ``random.Random``; a sequence is a function of its seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from random import Random
+from typing import Final
+
+from compat.sequences import CLIENTS_MAX, Argv, Step
+from compat.undefined import SCATTERING
+from pyredis.commands.registry import Entry
+from pyredis.usage import Argument, arguments
+
+Maker = Callable[[Random, Argv], None]
+
+LENGTH: Final = (20, 90)
+_SLEEP: Final = [b"DEBUG", b"SLEEP", b"0.003"]
+
+KEYS: Final = {
+    "string": [b"str:1", b"str:2", b"str:3"],
+    "list": [b"list:1", b"list:2", b"list:3"],
+    "set": [b"set:1", b"set:2", b"set:3"],
+    "hash": [b"hash:1", b"hash:2"],
+    "sorted-set": [b"zset:1", b"zset:2", b"zset:3"],
+    "stream": [b"stream:1", b"stream:2"],
+    "geo": [b"geo:1", b"zset:1"],
+    "hyperloglog": [b"hll:1", b"hll:2", b"str:1"],
+}
+_ALL_KEYS: Final = sorted({key for keys in KEYS.values() for key in keys} | {b"none", b"", b"w:a"})
+_SOURCES: Final = {"bitmap": ["string"], "sorted-set": ["sorted-set"] * 6 + ["set"]}
+
+_WORDS: Final = (
+    *(b"a", b"b", b"c", b"d", b"e", b"1", b"2", b"3", b"10", b"-5", b"3.5", b"", b"0"),
+    *(b"x" * 70, b"long enough not to fit", b"\x00\xff\r\n", b"9223372036854775807", b"007"),
+    *(b"A", b"abc", b"foobar", b"1e3", b"-0", b"12345678901234567890", b" 1", b"inf"),
+)
+_INTEGERS: Final = (
+    *(b"0", b"1", b"2", b"3", b"4", b"5", b"7", b"10", b"-1", b"-2", b"-3", b"-10", b"100"),
+    *(b"9223372036854775807", b"-9223372036854775808", b"9223372036854775808", b"1.5", b"abc"),
+    *(b"", b" 1", b"+1", b"01", b"4294967296", b"-0"),
+)
+_SMALL: Final = (b"0", b"1", b"1", b"2", b"2", b"3", b"5", b"10", b"-1", b"-2")
+_DOUBLES: Final = (
+    *(b"0", b"1", b"1", b"2", b"3", b"-1", b"1.5", b"0.1", b"3.25", b"-2.75", b"10", b"1e3"),
+    *(b"inf", b"-inf", b"+inf", b"nan", b"-0", b"1e308", b"-1e308", b"0.3", b"1e-5", b"0x10"),
+    *(b"abc", b"", b" 1", b"1 ", b"17179869184.5", b"123456789012345678", b"3.0", b"1e400"),
+)
+_PLAIN_DOUBLES: Final = (b"0", b"1", b"1", b"2", b"3", b"-1", b"1.5", b"0.5", b"3.25", b"10")
+_SCORE_BOUNDS: Final = (
+    *(b"0", b"1", b"2", b"3", b"(1", b"(2", b"(0", b"-inf", b"+inf", b"inf", b"1.5", b"-1", b"(3"),
+    *(b"(inf", b"10", b"-inf", b"+inf", b"-inf", b"+inf", b"abc", b"(", b"nan", b"", b"[1", b"1e3"),
+)
+_LEX_BOUNDS: Final = (
+    *(b"-", b"+", b"-", b"+", b"[a", b"(a", b"[b", b"(c", b"[1", b"(foobar", b"[", b"(", b"[zz"),
+    *(b"a", b"", b"++", b"[\xff"),
+)
+_PATTERNS: Final = (
+    *(b"*", b"*", b"str:*", b"*1", b"?et:[12]", b"[^s]*", b"nothing", b"a*", b"h[a-i]sh*", b""),
+    *(b"\\*", b"list:?", b"[", b"**:*", b"*[0-9]", b"[z-a]*", b"x*x"),
+)
+_SORT_PATTERNS: Final = (
+    *(b"w:*", b"nosort", b"#", b"hash:*->a", b"str:*", b"hash:1->*", b"*", b"w:*->", b"*:1", b"none*"),
+)
+_ENCODINGS: Final = (b"u8", b"i8", b"u1", b"i64", b"u63", b"u64", b"i5", b"i65", b"u0", b"8", b"U8", b"")
+_CHANNELS: Final = (b"ch1", b"ch2", b"news.a", b"")
+_JUNK: Final = (
+    *(b"", b"junk", b"-1", b"0", b"99", b"*", b"\x00", b"NX", b"GET", b"COUNT", b"LIMIT", b"nan"),
+    *(b"1.0", b"(1", b"str:1", b"x" * 300, b"\r\n", b"-9223372036854775808", b"18446744073709551616"),
+)
+
+_BY_NAME: Final[dict[str, Sequence[bytes]]] = {
+    "count": (*_SMALL, b"100", b"-5", b"-9223372036854775808", b"9223372036854775808", b"x"),
+    "num-matches": (*_SMALL, b"100"),
+    "rank": (*_SMALL, b"-9223372036854775808"),
+    "limit": _SMALL,
+    "offset": (*_SMALL, b"7", b"8", b"9", b"15", b"31", b"63", b"100", b"500", b"4294967296", b"#1", b"#3"),
+    "index": (*_SMALL, b"-3", b"100", b"-100"),
+    "start": (*_SMALL, b"-3", b"100", b"-100"),
+    "stop": (*_SMALL, b"-3", b"100", b"-100"),
+    "end": (*_SMALL, b"-3", b"100", b"-100"),
+    "bit": (b"0", b"1", b"0", b"1", b"2", b"-1", b"x"),
+    "cursor": (b"0", b"0", b"0", b"0", b"0", b"0", b"5", b"-1", b"x", b"18446744073709551615"),
+    "destination-db": (b"0", b"1", b"2", b"15", b"16", b"-1", b"x"),
+    "db": (b"0", b"1", b"2", b"15", b"16", b"-1", b"x", b"4294967296"),
+    "index1": (b"0", b"1", b"2", b"16", b"x"),
+    "index2": (b"0", b"1", b"2", b"16", b"-1"),
+    "encoding": _ENCODINGS,
+    "timeout": (b"0", b"0", b"0", b"0", b"1000", b"-1", b"abc", b"nan", b"1e300"),
+    "channel": _CHANNELS,
+    "shardchannel": _CHANNELS,
+    "message": _WORDS,
+    "type": (b"string", b"list", b"set", b"zset", b"hash", b"stream", b"nosuch", b"STRING"),
+    "protover": (b"2", b"3", b"3", b"4", b"x"),
+    "connection-name": (b"me", b"", b"a b", b"bad\n", b"ok"),
+    "clientname": (b"me", b"a b"),
+    "command": (b"GET",),
+    "score": _DOUBLES,
+    "weight": _DOUBLES,
+    "increment": (*_INTEGERS, b"9223372036854775806", b"-9223372036854775807"),
+    "decrement": (*_INTEGERS, b"-9223372036854775807"),
+}
+_PUBSUB_PATTERNS: Final = (b"ch*", b"news.?", b"*", b"[cn]*")
+
+_BANNED: Final = frozenset(
+    # The harness's own, or ends the server or its connections, or only tells about the machine.
+    "SHUTDOWN MONITOR DEBUG QUIT RESET SYNC PSYNC REPLICAOF SLAVEOF FAILOVER BGSAVE SAVE "
+    "BGREWRITEAOF CONFIG LATENCY MEMORY SLOWLOG INFO LASTSAVE ROLE REPLCONF MIGRATE WAIT WAITAOF "
+    "LOLWUT MODULE CLUSTER ACL SCRIPT FUNCTION EVAL EVALSHA EVAL_RO EVALSHA_RO FCALL FCALL_RO "
+    "TIME SUBSCRIBE PSUBSCRIBE SSUBSCRIBE ASKING READONLY READWRITE RESTORE RESTORE-ASKING".split()
+)
+_CLIENT_ALLOWED: Final = frozenset(("CLIENT SETNAME", "CLIENT GETNAME", "CLIENT ID", "CLIENT INFO"))
+_CREATORS: Final = {
+    name: 6
+    for name in (
+        "SET APPEND SETRANGE SETBIT MSET INCR INCRBY INCRBYFLOAT BITFIELD LPUSH RPUSH SADD HSET "
+        "ZADD ZINCRBY HINCRBY SUNIONSTORE ZUNIONSTORE XADD PFADD GEOADD"
+    ).split()
+} | {"FLUSHALL": 0.1, "FLUSHDB": 0.1, "SWAPDB": 0.2, "SELECT": 0.3, "AUTH": 0.1, "HELLO": 0.1}
+_GENERIC: Final = ("generic", "connection", "server")
+_TRANSACTION: Final = ("MULTI", "EXEC", "DISCARD", "WATCH", "UNWATCH")
+
+
+class Generator:
+    """Draws sequences of the commands of a table."""
+
+    def __init__(self, entries: Iterable[Entry], only: Sequence[str] = ()) -> None:
+        self.templates: dict[str, list[tuple[str, Template]]] = {}
+        self.blocking: list[Template] = []
+        for entry in entries:
+            spec = entry.spec
+            parent = spec.name.split(" ")[0]
+            if parent in _BANNED or parent in _TRANSACTION or (only and spec.name not in only):
+                continue
+            if parent == "CLIENT" and spec.name not in _CLIENT_ALLOWED:
+                continue
+            template = Template(entry)
+            if "blocking" in spec.flags:
+                self.blocking.append(template)
+            else:
+                self.templates.setdefault(spec.group, []).append((spec.name, template))
+        self.groups = [group for group in self.templates if group not in _GENERIC]
+        self.tables: dict[tuple[str, ...], tuple[list[Template], list[float]]] = {}
+
+    def _table(self, focus: tuple[str, ...]) -> tuple[list[Template], list[float]]:
+        """The commands to draw from, and the running sums of their weights."""
+        table = self.tables.get(focus)
+        if table is None:
+            templates: list[Template] = []
+            sums: list[float] = []
+            total = 0.0
+            for group in dict.fromkeys((*focus, *_GENERIC)):
+                found = self.templates.get(group, [])
+                share = (1.0 if group in focus else 0.25) * (0.2 if group == "connection" else 1)
+                for name, template in found:
+                    total += share * _CREATORS.get(name, 1)
+                    templates.append(template)
+                    sums.append(total)
+            table = self.tables[focus] = templates, sums
+        return table
+
+    def sequence(self, rng: Random) -> list[Step]:
+        """One sequence."""
+        focus = tuple(sorted(rng.sample(self.groups, min(len(self.groups), rng.choice((1, 1, 2, 3))))))
+        templates, sums = self._table(focus)
+        clients = rng.choice((1, 1, 1, 2, 3)) if CLIENTS_MAX > 2 else 1
+        steps: list[Step] = [Step(n, [[b"HELLO", b"3"]]) for n in range(clients) if rng.random() < 0.5]
+        in_multi = [False] * clients
+        client = 0
+        for _ in range(rng.randint(*LENGTH)):
+            if clients > 1 and rng.random() < 0.2:
+                client = rng.randrange(clients)
+            commands = self._commands(rng, templates, sums, in_multi, client, clients)
+            steps.append(Step(client, commands))
+        for number, queued in enumerate(in_multi):
+            if queued and rng.random() < 0.7:
+                steps.append(Step(number, [[b"EXEC"]]))
+        return steps
+
+    def _commands(
+        self,
+        rng: Random,
+        templates: list[Template],
+        sums: list[float],
+        in_multi: list[bool],
+        client: int,
+        clients: int,
+    ) -> list[Argv]:
+        draw = rng.random()
+        if in_multi[client]:
+            if draw < 0.2:
+                in_multi[client] = False
+                return [[b"EXEC" if draw < 0.17 else b"DISCARD"]]
+            if draw < 0.22:
+                return [[rng.choice((b"MULTI", b"WATCH", b"UNWATCH", b"EXEC")), *[b"str:1"] * (draw < 0.21)]]
+        elif draw < 0.02:
+            in_multi[client] = True
+            return [[b"MULTI"]]
+        elif draw < 0.04:
+            return [[b"WATCH", *rng.choices(_ALL_KEYS, k=rng.choice((1, 1, 2)))]]
+        elif draw < 0.045:
+            return [[rng.choice((b"UNWATCH", b"EXEC", b"DISCARD"))]]
+        elif draw < 0.06:
+            return [_expire_soon(rng), _SLEEP]
+        if draw > 0.995:
+            return [[rng.choice((b"NOSUCH", b"", b"GE", b"OBJECT", b"client", b"\x00")), *rng.choices(_WORDS, k=2)]]
+        if draw > 0.97 and self.blocking and (in_multi[client] or clients > 1 or draw > 0.997):
+            return [rng.choice(self.blocking).draw(rng)]
+        template = rng.choices(templates, cum_weights=sums)[0]
+        argv = template.draw(rng)
+        if template.scatters and argv:
+            return [argv, [b"DEL", *argv[1:2]]]
+        return [argv]
+
+
+def _expire_soon(rng: Random) -> Argv:
+    """A command that gives a key one more millisecond."""
+    key = rng.choice(_ALL_KEYS)
+    return rng.choice(
+        (
+            [b"PEXPIRE", key, b"1"],
+            [b"SET", key, b"v", b"PX", b"1"],
+            [b"PSETEX", key, b"1", b"v"],
+            [b"GETEX", key, b"PX", b"1"],
+        )
+    )
+
+
+class Template:
+    """Draws requests of one command."""
+
+    def __init__(self, entry: Entry) -> None:
+        spec = entry.spec
+        self.words = spec.name.encode().split(b" ")
+        self.small = [word.lower() for word in self.words]
+        self.group = spec.group
+        self.name = spec.name
+        self.scatters = self.words[0] in SCATTERING
+        self.makers: list[tuple[Maker, bool]] = [
+            (self._maker(argument), argument.optional) for argument in arguments(spec)
+        ]
+        self.has_numkeys = "numkeys" in spec.usage
+        self.is_range = self.name in ("ZRANGE", "ZRANGESTORE")
+
+    def draw(self, rng: Random) -> Argv:
+        """One request."""
+        argv = list(self.words if rng.random() < 0.9 else self.small)
+        draw = rng.random()
+        if draw < 0.85 or len(self.makers) < 2:
+            for maker, _optional in self.makers:
+                maker(rng, argv)
+        else:  # options in another order, or twice
+            options: list[Argv] = []
+            for maker, optional in self.makers:
+                for _ in range(1 + (optional and draw > 0.95)):
+                    part: Argv = []
+                    maker(rng, part)
+                    if optional:
+                        options.append(part)
+                    else:
+                        argv += part
+            rng.shuffle(options)
+            for part in options:
+                argv += part
+        if self.is_range:
+            self._fit_bounds(rng, argv)
+        draw = rng.random()
+        if draw < 0.06:
+            self._spoil(rng, argv, draw)
+        return argv
+
+    def _spoil(self, rng: Random, argv: Argv, draw: float) -> None:
+        """Make something wrong with the arguments."""
+        first = len(self.words)
+        if draw < 0.03 and len(argv) > first:
+            argv[rng.randrange(first, len(argv))] = rng.choice(_JUNK)
+        elif draw < 0.045 and len(argv) > first:
+            del argv[rng.randrange(first, len(argv))]
+        elif draw < 0.05:
+            del argv[first:]
+        else:
+            argv.insert(rng.randint(first, len(argv)), rng.choice(_JUNK))
+
+    def _fit_bounds(self, rng: Random, argv: Argv) -> None:
+        """Bounds of ZRANGE are of the kind that its options say, mostly."""
+        at = 2 if self.name == "ZRANGE" else 3
+        pool = _LEX_BOUNDS if b"BYLEX" in argv else _SCORE_BOUNDS if b"BYSCORE" in argv else _SMALL
+        if rng.random() < 0.95:
+            argv[at : at + 2] = rng.choices(pool, k=2)
+
+    # From the tree of arguments to makers
+
+    def _maker(self, argument: Argument) -> Maker:
+        once = self._once(argument)
+        token = argument.token.encode() if argument.token else b""
+        if argument.name == "numkeys":
+            return _nothing  # the keys write their number
+        if argument.type == "key" and argument.multiple and "numkeys" in self._usage_names():
+            return self._counted(once)
+        if argument.multiple:
+            once = _repeated(once, b"" if argument.multiple_token else token, token)
+        elif token and argument.type != "pure-token":
+            once = _behind(token, once)
+        if argument.optional:
+            return _sometimes(once, 0.35 if argument.type != "pure-token" else 0.3)
+        return once
+
+    def _usage_names(self) -> str:
+        return "numkeys" if self.name in _COUNTED else ""
+
+    def _counted(self, key: Maker) -> Maker:
+        def make(rng: Random, argv: Argv) -> None:
+            count = rng.choice((1, 1, 2, 2, 3))
+            shown = count if rng.random() < 0.93 else rng.choice((0, -1, 1, 2, 5, 1 << 62))
+            argv.append(b"%d" % shown)
+            for _ in range(count):
+                key(rng, argv)
+
+        return make
+
+    def _once(self, argument: Argument) -> Maker:
+        if argument.type == "oneof":
+            return _choice([self._maker(child) for child in argument.children])
+        if argument.type == "block":
+            return _block([self._maker(child) for child in argument.children])
+        if argument.type == "pure-token":
+            return _token(argument.token.encode() if argument.token else b"")
+        if argument.type == "key":
+            return self._key()
+        return self._value(argument)
+
+    def _key(self) -> Maker:
+        homes = _SOURCES.get(self.group, [self.group])
+        near = [key for home in homes for key in KEYS.get(home, _ALL_KEYS)]
+
+        def make(rng: Random, argv: Argv) -> None:
+            argv.append(rng.choice(near if rng.random() < 0.84 else _ALL_KEYS))
+
+        return make
+
+    def _value(self, argument: Argument) -> Maker:
+        name = argument.name
+        if argument.type == "integer" and name in ("seconds", "milliseconds", "unix-time-seconds") or (
+            argument.type == "unix-time"
+        ):
+            return _time(argument)
+        pool: Sequence[bytes]
+        if argument.type == "pattern" or name == "pattern":
+            pool = _SORT_PATTERNS if self.name.startswith("SORT") else _PATTERNS
+            if self.group == "pubsub":
+                pool = _PUBSUB_PATTERNS
+        elif name in ("min", "max"):
+            pool = _LEX_BOUNDS if "LEX" in self.name else _SCORE_BOUNDS
+        elif name == "offset" and self.group not in ("string", "bitmap"):
+            pool = _SMALL
+        elif name in _BY_NAME:
+            pool = _BY_NAME[name]
+        elif argument.type == "integer":
+            pool = _INTEGERS
+        elif argument.type == "double":
+            pool = _DOUBLES
+        elif argument.type == "key":
+            pool = _ALL_KEYS
+        else:
+            pool = _WORDS
+        if pool is _DOUBLES:
+            return _one_of_two(_PLAIN_DOUBLES, _DOUBLES)
+        if pool is _WORDS and self.group == "string" and self.name.startswith(("SET", "MSET", "GETSET")):
+            return _one_of_two(_SMALL, _WORDS)
+        if self.group == "bitmap" and argument.type == "integer" and name == "value":
+            return _one_of_two((b"0", b"1", b"1"), _INTEGERS)
+
+        def make(rng: Random, argv: Argv) -> None:
+            argv.append(rng.choice(pool))
+
+        return make
+
+
+_COUNTED: Final = frozenset(
+    "LMPOP BLMPOP SINTERCARD ZMPOP BZMPOP ZUNION ZINTER ZDIFF ZUNIONSTORE ZINTERSTORE ZDIFFSTORE "
+    "ZINTERCARD SDIFFCARD SUNIONCARD MSETEX".split()
+)
+
+
+def _nothing(rng: Random, argv: Argv) -> None:
+    """Write nothing."""
+
+
+def _token(token: bytes) -> Maker:
+    small = token.lower()
+
+    def make(rng: Random, argv: Argv) -> None:
+        argv.append(token if rng.random() < 0.9 else small)
+
+    return make
+
+
+def _behind(token: bytes, value: Maker) -> Maker:
+    def make(rng: Random, argv: Argv) -> None:
+        argv.append(token)
+        value(rng, argv)
+
+    return make
+
+
+def _block(parts: list[Maker]) -> Maker:
+    def make(rng: Random, argv: Argv) -> None:
+        for part in parts:
+            part(rng, argv)
+
+    return make
+
+
+def _choice(choices: list[Maker]) -> Maker:
+    def make(rng: Random, argv: Argv) -> None:
+        rng.choice(choices)(rng, argv)
+
+    return make
+
+
+def _sometimes(value: Maker, chance: float) -> Maker:
+    def make(rng: Random, argv: Argv) -> None:
+        if rng.random() < chance:
+            value(rng, argv)
+
+    return make
+
+
+def _repeated(value: Maker, token_first: bytes, token_each: bytes) -> Maker:
+    """``TOKEN v v v`` or, with an empty ``token_first``, ``TOKEN v TOKEN v``."""
+
+    def make(rng: Random, argv: Argv) -> None:
+        if token_first:
+            argv.append(token_first)
+        for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 5))):
+            if token_each and not token_first:
+                argv.append(token_each)
+            value(rng, argv)
+
+    return make
+
+
+def _one_of_two(first: Sequence[bytes], second: Sequence[bytes]) -> Maker:
+    def make(rng: Random, argv: Argv) -> None:
+        argv.append(rng.choice(first if rng.random() < 0.6 else second))
+
+    return make
+
+
+def _time(argument: Argument) -> Maker:
+    """A time far away, or past, or none."""
+    in_ms = "milli" in argument.name
+    absolute = argument.type == "unix-time"
+    odd = (b"0", b"-1", b"abc", b"9223372036854775807", b"-9223372036854775808", b"1.5", b"9223372036854775")
+
+    def make(rng: Random, argv: Argv) -> None:
+        draw = rng.random()
+        if draw < 0.15:
+            argv.append(rng.choice(odd))
+            return
+        value = rng.randrange(100, 1_000_000)
+        if absolute:
+            value += 1_000_000 if draw < 0.3 else 4_000_000_000
+        argv.append(b"%d" % (value * 1000 if in_ms else value))
+
+    return make
