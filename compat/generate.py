@@ -122,10 +122,10 @@ _PUBSUB_PATTERNS: Final = (b"ch*", b"news.?", b"*", b"[cn]*")
 
 _BANNED: Final = frozenset(
     # The harness's own, or ends the server or its connections, or only tells about the machine.
-    "SHUTDOWN MONITOR DEBUG QUIT RESET SYNC PSYNC REPLICAOF SLAVEOF FAILOVER BGSAVE SAVE "
-    "BGREWRITEAOF CONFIG LATENCY MEMORY SLOWLOG INFO LASTSAVE ROLE REPLCONF MIGRATE WAIT WAITAOF "
+    "SHUTDOWN MONITOR DEBUG QUIT SYNC PSYNC REPLICAOF SLAVEOF FAILOVER BGSAVE SAVE "
+    "BGREWRITEAOF COMMAND CONFIG LATENCY MEMORY SLOWLOG INFO LASTSAVE ROLE REPLCONF MIGRATE WAIT WAITAOF "
     "LOLWUT MODULE CLUSTER ACL SCRIPT FUNCTION EVAL EVALSHA EVAL_RO EVALSHA_RO FCALL FCALL_RO "
-    "TIME SUBSCRIBE PSUBSCRIBE SSUBSCRIBE ASKING READONLY READWRITE RESTORE RESTORE-ASKING".split()
+    "TIME ASKING READONLY READWRITE RESTORE RESTORE-ASKING".split()
 )
 _CLIENT_ALLOWED: Final = frozenset(("CLIENT SETNAME", "CLIENT GETNAME", "CLIENT ID", "CLIENT INFO"))
 _CREATORS: Final = {
@@ -135,6 +135,7 @@ _CREATORS: Final = {
         "ZADD ZINCRBY HINCRBY SUNIONSTORE ZUNIONSTORE XADD PFADD GEOADD"
     ).split()
 } | {"FLUSHALL": 0.1, "FLUSHDB": 0.1, "SWAPDB": 0.2, "SELECT": 0.3, "AUTH": 0.1, "HELLO": 0.1}
+_RARE: Final = "RESET SUBSCRIBE PSUBSCRIBE SSUBSCRIBE HELP".split()
 _GENERIC: Final = ("generic", "connection", "server")
 _TRANSACTION: Final = ("MULTI", "EXEC", "DISCARD", "WATCH", "UNWATCH")
 
@@ -143,6 +144,7 @@ class Generator:
     """Draws sequences of the commands of a table."""
 
     def __init__(self, entries: Iterable[Entry], only: Sequence[str] = ()) -> None:
+        self.near: list[bytes] = []  # keys of the focus, what generic commands are about
         self.templates: dict[str, list[tuple[str, Template]]] = {}
         self.blocking: list[Template] = []
         for entry in entries:
@@ -152,7 +154,7 @@ class Generator:
                 continue
             if parent == "CLIENT" and spec.name not in _CLIENT_ALLOWED:
                 continue
-            template = Template(entry)
+            template = Template(entry, self.near)
             if "blocking" in spec.flags:
                 self.blocking.append(template)
             else:
@@ -172,6 +174,8 @@ class Generator:
                 share = (1.0 if group in focus else 0.25) * (0.2 if group == "connection" else 1)
                 for name, template in found:
                     total += share * _CREATORS.get(name, 1)
+                    if name.split(" ")[-1] in _RARE:
+                        total -= share * 0.9
                     templates.append(template)
                     sums.append(total)
             table = self.tables[focus] = templates, sums
@@ -181,6 +185,8 @@ class Generator:
         """One sequence."""
         focus = tuple(sorted(rng.sample(self.groups, min(len(self.groups), rng.choice((1, 1, 2, 3))))))
         templates, sums = self._table(focus)
+        self.near[:] = [key for group in focus for home in _homes(group) for key in KEYS.get(home, ())]
+        self.near[:] = self.near or _ALL_KEYS
         clients = rng.choice((1, 1, 1, 2, 3)) if CLIENTS_MAX > 2 else 1
         steps: list[Step] = [Step(n, [[b"HELLO", b"3"]]) for n in range(clients) if rng.random() < 0.5]
         in_multi = [False] * clients
@@ -215,11 +221,11 @@ class Generator:
             in_multi[client] = True
             return [[b"MULTI"]]
         elif draw < 0.04:
-            return [[b"WATCH", *rng.choices(_ALL_KEYS, k=rng.choice((1, 1, 2)))]]
+            return [[b"WATCH", *rng.choices(self.near, k=rng.choice((1, 1, 2)))]]
         elif draw < 0.045:
             return [[rng.choice((b"UNWATCH", b"EXEC", b"DISCARD"))]]
         elif draw < 0.06:
-            return [_expire_soon(rng), _SLEEP]
+            return [_expire_soon(rng, rng.choice(self.near)), _SLEEP]
         if draw > 0.995:
             return [[rng.choice((b"NOSUCH", b"", b"GE", b"OBJECT", b"client", b"\x00")), *rng.choices(_WORDS, k=2)]]
         if draw > 0.97 and self.blocking and (in_multi[client] or clients > 1 or draw > 0.997):
@@ -231,9 +237,13 @@ class Generator:
         return [argv]
 
 
-def _expire_soon(rng: Random) -> Argv:
+def _homes(group: str) -> Sequence[str]:
+    """The types whose keys the commands of a group are about."""
+    return _SOURCES.get(group, [group])
+
+
+def _expire_soon(rng: Random, key: bytes) -> Argv:
     """A command that gives a key one more millisecond."""
-    key = rng.choice(_ALL_KEYS)
     return rng.choice(
         (
             [b"PEXPIRE", key, b"1"],
@@ -247,8 +257,9 @@ def _expire_soon(rng: Random) -> Argv:
 class Template:
     """Draws requests of one command."""
 
-    def __init__(self, entry: Entry) -> None:
+    def __init__(self, entry: Entry, focus_keys: list[bytes]) -> None:
         spec = entry.spec
+        self.focus_keys = focus_keys
         self.words = spec.name.encode().split(b" ")
         self.small = [word.lower() for word in self.words]
         self.group = spec.group
@@ -257,7 +268,6 @@ class Template:
         self.makers: list[tuple[Maker, bool]] = [
             (self._maker(argument), argument.optional) for argument in arguments(spec)
         ]
-        self.has_numkeys = "numkeys" in spec.usage
         self.is_range = self.name in ("ZRANGE", "ZRANGESTORE")
 
     def draw(self, rng: Random) -> Argv:
@@ -313,7 +323,7 @@ class Template:
         token = argument.token.encode() if argument.token else b""
         if argument.name == "numkeys":
             return _nothing  # the keys write their number
-        if argument.type == "key" and argument.multiple and "numkeys" in self._usage_names():
+        if argument.type == "key" and argument.multiple and self.name in _COUNTED:
             return self._counted(once)
         if argument.multiple:
             once = _repeated(once, b"" if argument.multiple_token else token, token)
@@ -322,9 +332,6 @@ class Template:
         if argument.optional:
             return _sometimes(once, 0.35 if argument.type != "pure-token" else 0.3)
         return once
-
-    def _usage_names(self) -> str:
-        return "numkeys" if self.name in _COUNTED else ""
 
     def _counted(self, key: Maker) -> Maker:
         def make(rng: Random, argv: Argv) -> None:
@@ -348,8 +355,8 @@ class Template:
         return self._value(argument)
 
     def _key(self) -> Maker:
-        homes = _SOURCES.get(self.group, [self.group])
-        near = [key for home in homes for key in KEYS.get(home, _ALL_KEYS)]
+        near = [key for home in _homes(self.group) for key in KEYS.get(home, ())]
+        near = near or self.focus_keys
 
         def make(rng: Random, argv: Argv) -> None:
             argv.append(rng.choice(near if rng.random() < 0.84 else _ALL_KEYS))
