@@ -176,8 +176,8 @@ class Entry:
 
     ``latency`` counts calls by the bit length of their duration in nanoseconds, so the
     number of calls is its sum and a percentile is known to within a factor of two.
-    ``brief`` commands cost about the same whatever the data (Redis' flag *fast*, and SET,
-    which lacks it only because it may free a large old value).
+    ``brief`` commands never wait and cost about the same whatever the data: Redis' flag
+    *fast*, and SET and MSET, which lack it only because they may free large old values.
     """
 
     spec: Spec
@@ -222,7 +222,8 @@ def _entry(spec: Spec, handler: Handler) -> Entry:
         arity_min=low,
         arity_max=high,
         write="write" in spec.flags,
-        brief="fast" in spec.flags or spec.name == "SET",
+        brief=("fast" in spec.flags and "blocking" not in spec.flags)
+        or spec.name in ("SET", "MSET"),
         latency=[0] * LATENCY_BUCKETS,
     )
 
