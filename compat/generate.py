@@ -14,7 +14,7 @@ groups would find nearly every key missing. Commands that create data are drawn 
 
 Time. Relative times are drawn from a large range, so that no two are equal (two servers
 would otherwise disagree by a millisecond on which is greater). Keys expire in steps of
-their own: a time of 1 ms, then DEBUG SLEEP for 3.
+their own: a time of 2 ms, then DEBUG SLEEP for 4.
 
 All randomness comes from one ``random.Random``; a sequence is a function of its seed.
 """
@@ -32,8 +32,11 @@ from pyredis.usage import Argument, arguments
 
 Maker = Callable[[Random, Argv], None]
 
+REFERENCE: Final = (7, 0)
+"""Version of the reference: newer commands and arguments are not drawn."""
 LENGTH: Final = (20, 90)
-_SLEEP: Final = [b"DEBUG", b"SLEEP", b"0.003"]
+_SOON_MS: Final = b"2"
+_SLEEP: Final = [b"DEBUG", b"SLEEP", b"0.004"]
 
 KEYS: Final = {
     "string": [b"str:1", b"str:2", b"str:3"],
@@ -45,12 +48,14 @@ KEYS: Final = {
     "geo": [b"geo:1", b"zset:1"],
     "hyperloglog": [b"hll:1", b"hll:2", b"str:1"],
 }
+_MAKE_CONSUMER: Final = [b"XGROUP", b"CREATECONSUMER", b"stream:1", b"g1", b"c1"]
+_MAKE_GROUP: Final = [b"XGROUP", b"CREATE", b"stream:1", b"g1", b"0", b"MKSTREAM"]
 _ALL_KEYS: Final = sorted({key for keys in KEYS.values() for key in keys} | {b"none", b"", b"w:a"})
 _SOURCES: Final = {"bitmap": ["string"], "sorted-set": ["sorted-set"] * 6 + ["set"]}
 
 _WORDS: Final = (
     *(b"a", b"b", b"c", b"d", b"e", b"1", b"2", b"3", b"10", b"-5", b"3.5", b"", b"0"),
-    *(b"x" * 70, b"long enough not to fit", b"\x00\xff\r\n", b"9223372036854775807", b"007"),
+    *(b"x" * 70, b"long enough not to fit", b"\xff\x00\r\n", b"9223372036854775807", b"007"),
     *(b"A", b"abc", b"foobar", b"1e3", b"-0", b"12345678901234567890", b" 1", b"inf"),
 )
 _INTEGERS: Final = (
@@ -61,8 +66,8 @@ _INTEGERS: Final = (
 _SMALL: Final = (b"0", b"1", b"1", b"2", b"2", b"3", b"5", b"10", b"-1", b"-2")
 _DOUBLES: Final = (
     *(b"0", b"1", b"1", b"2", b"3", b"-1", b"1.5", b"0.1", b"3.25", b"-2.75", b"10", b"1e3"),
-    *(b"inf", b"-inf", b"+inf", b"nan", b"-0", b"1e308", b"-1e308", b"0.3", b"1e-5", b"0x10"),
-    *(b"abc", b"", b" 1", b"1 ", b"17179869184.5", b"123456789012345678", b"3.0", b"1e400"),
+    *(b"inf", b"-inf", b"+inf", b"nan", b"1e308", b"-1e308", b"0.3", b"1e-5", b"0x10"),
+    *(b"abc", b"", b" 1", b"1 ", b"17179869184.5", b"123456789012345678", b"3.0"),
 )
 _PLAIN_DOUBLES: Final = (b"0", b"1", b"1", b"2", b"3", b"-1", b"1.5", b"0.5", b"3.25", b"10")
 _SCORE_BOUNDS: Final = (
@@ -83,14 +88,14 @@ _SORT_PATTERNS: Final = (
 _ENCODINGS: Final = (b"u8", b"i8", b"u1", b"i64", b"u63", b"u64", b"i5", b"i65", b"u0", b"8", b"U8", b"")
 _CHANNELS: Final = (b"ch1", b"ch2", b"news.a", b"")
 _JUNK: Final = (
-    *(b"", b"junk", b"-1", b"0", b"99", b"*", b"\x00", b"NX", b"GET", b"COUNT", b"LIMIT", b"nan"),
-    *(b"1.0", b"(1", b"str:1", b"x" * 300, b"\r\n", b"-9223372036854775808", b"18446744073709551616"),
+    *(b"", b"junk", b"-1", b"0", b"99", b"*", b"\x01\x00", b"NX", b"GET", b"COUNT", b"LIMIT", b"nan"),
+    *(b"1.0", b"(1", b"str:1", b"x" * 300, b"\r\n", b"18446744073709551616"),
 )
 
 _BY_NAME: Final[dict[str, Sequence[bytes]]] = {
-    "count": (*_SMALL, b"100", b"-5", b"-9223372036854775808", b"9223372036854775808", b"x"),
+    "count": (*_SMALL, b"100", b"-5", b"9223372036854775808", b"x"),
     "num-matches": (*_SMALL, b"100"),
-    "rank": (*_SMALL, b"-9223372036854775808"),
+    "rank": (*_SMALL, b"-3"),
     "limit": _SMALL,
     "offset": (*_SMALL, b"7", b"8", b"9", b"15", b"31", b"63", b"100", b"500", b"4294967296", b"#1", b"#3"),
     "index": (*_SMALL, b"-3", b"100", b"-100"),
@@ -118,13 +123,46 @@ _BY_NAME: Final[dict[str, Sequence[bytes]]] = {
     "increment": (*_INTEGERS, b"9223372036854775806", b"-9223372036854775807"),
     "decrement": (*_INTEGERS, b"-9223372036854775807"),
 }
+_IDS: Final = (
+    *(b"1-1", b"1-2", b"2-1", b"3-0", b"5-5", b"7", b"0-1", b"10", b"11-*", b"12-3", b"20-1"),
+    *(b"0", b"0-0", b"18446744073709551615-18446744073709551615", b"abc", b"1-", b"", b"1-1-1"),
+)
+_RISING: Final = (b"1-*", b"2-*", b"3-*", b"5-*", b"7-*", b"10-*", b"100-*", b"9999-*")
+_ID_RANGE: Final = (*_IDS, b"-", b"+", b"-", b"+", b"-", b"+", b"(1-1", b"(2", b"(-", b"(18446744073709551615")
+_GROUPS: Final = (b"g1", b"g1", b"g2", b"nogroup", b"")
+_CONSUMERS: Final = (b"c1", b"c1", b"c2", b"other")
+_OF_STREAMS: Final[dict[str, Sequence[bytes]]] = {
+    "id": _IDS,
+    "threshold": (*_SMALL, *_IDS, b"3", b"5", b"2"),
+    "last-id": _IDS,
+    "lastid": _IDS,
+    "max-deleted-id": _IDS,
+    "start": _ID_RANGE,
+    "end": _ID_RANGE,
+    "group": _GROUPS,
+    "consumer": _CONSUMERS,
+    "min-idle-time": (b"0", b"0", b"0", b"1000000", b"-1", b"abc"),
+    "ms": (b"0", b"1000000", b"-1", b"x"),
+    "milliseconds": (b"0", b"0", b"1000000", b"-1", b"x"),
+    "entries-added": (*_SMALL, b"100"),
+    "entries-read": (*_SMALL, b"-1", b"100"),
+    "unix-time-milliseconds": (b"1000000000000", b"0", b"9000000000000", b"-1", b"x"),
+}
+_OF_GEO: Final[dict[str, Sequence[bytes]]] = {
+    "longitude": (b"13.361389", b"15.087269", b"13.583333", b"-122.27", b"0", b"1", b"180", b"-180", b"200", b"x"),
+    "latitude": (b"38.115556", b"37.502669", b"37.316667", b"1.5", b"0", b"1", b"85.05112878", b"-86", b"x"),
+    **dict.fromkeys(
+        ("radius", "width", "height"),
+        (b"0", b"10", b"100", b"200", b"400.5", b"5000", b"1000000", b"-1", b"nan", b"x", b"1e30"),
+    ),
+}
 _PUBSUB_PATTERNS: Final = (b"ch*", b"news.?", b"*", b"[cn]*")
 
 _BANNED: Final = frozenset(
     # The harness's own, or ends the server or its connections, or only tells about the machine.
     "SHUTDOWN MONITOR DEBUG QUIT SYNC PSYNC REPLICAOF SLAVEOF FAILOVER BGSAVE SAVE "
     "BGREWRITEAOF COMMAND CONFIG LATENCY MEMORY SLOWLOG INFO LASTSAVE ROLE REPLCONF MIGRATE WAIT WAITAOF "
-    "LOLWUT MODULE CLUSTER ACL SCRIPT FUNCTION EVAL EVALSHA EVAL_RO EVALSHA_RO FCALL FCALL_RO "
+    "LOLWUT PFSELFTEST MODULE CLUSTER ACL SCRIPT FUNCTION EVAL EVALSHA EVAL_RO EVALSHA_RO FCALL FCALL_RO "
     "TIME ASKING READONLY READWRITE RESTORE RESTORE-ASKING".split()
 )
 _CLIENT_ALLOWED: Final = frozenset(("CLIENT SETNAME", "CLIENT GETNAME", "CLIENT ID", "CLIENT INFO"))
@@ -143,7 +181,7 @@ _TRANSACTION: Final = ("MULTI", "EXEC", "DISCARD", "WATCH", "UNWATCH")
 class Generator:
     """Draws sequences of the commands of a table."""
 
-    def __init__(self, entries: Iterable[Entry], only: Sequence[str] = ()) -> None:
+    def __init__(self, entries: Iterable[Entry], only: Sequence[str] = (), skip: Sequence[str] = ()) -> None:
         self.near: list[bytes] = []  # keys of the focus, what generic commands are about
         self.templates: dict[str, list[tuple[str, Template]]] = {}
         self.blocking: list[Template] = []
@@ -154,10 +192,12 @@ class Generator:
                 continue
             if parent == "CLIENT" and spec.name not in _CLIENT_ALLOWED:
                 continue
+            if _newer(spec.since) or spec.group in skip:
+                continue
             template = Template(entry, self.near)
             if "blocking" in spec.flags:
                 self.blocking.append(template)
-            else:
+            if "blocking" not in spec.flags or "readonly" in spec.flags or "GROUP" in spec.name:
                 self.templates.setdefault(spec.group, []).append((spec.name, template))
         self.groups = [group for group in self.templates if group not in _GENERIC]
         self.tables: dict[tuple[str, ...], tuple[list[Template], list[float]]] = {}
@@ -191,6 +231,9 @@ class Generator:
         steps: list[Step] = [Step(n, [[b"HELLO", b"3"]]) for n in range(clients) if rng.random() < 0.5]
         in_multi = [False] * clients
         client = 0
+        if "stream" in focus and rng.random() < 0.7:
+            steps.append(Step(0, [_MAKE_GROUP]))
+            steps.append(Step(0, [_MAKE_CONSUMER]))
         for _ in range(rng.randint(*LENGTH)):
             if clients > 1 and rng.random() < 0.2:
                 client = rng.randrange(clients)
@@ -227,14 +270,38 @@ class Generator:
         elif draw < 0.06:
             return [_expire_soon(rng, rng.choice(self.near)), _SLEEP]
         if draw > 0.995:
-            return [[rng.choice((b"NOSUCH", b"", b"GE", b"OBJECT", b"client", b"\x00")), *rng.choices(_WORDS, k=2)]]
+            return [[rng.choice((b"NOSUCH", b"", b"GE", b"OBJECT", b"client", b"a\x00b")), *rng.choices(_WORDS, k=2)]]
         if draw > 0.97 and self.blocking and (in_multi[client] or clients > 1 or draw > 0.997):
-            return [rng.choice(self.blocking).draw(rng)]
+            argv = rng.choice(self.blocking).draw(rng)
+            return [argv if in_multi[client] else _with_one_key(argv)]
         template = rng.choices(templates, cum_weights=sums)[0]
         argv = template.draw(rng)
+        if template.blocks and not in_multi[client]:
+            argv = _with_one_key(argv)
+            if clients == 1 and b"BLOCK" in argv and rng.random() < 0.9:
+                at = argv.index(b"BLOCK")
+                del argv[at : at + 2]
         if template.scatters and argv:
             return [argv, [b"DEL", *argv[1:2]]]
         return [argv]
+
+
+def _newer(since: str) -> bool:
+    """Whether the reference does not know it yet."""
+    return bool(since) and tuple(map(int, since.split(".")[:2])) > REFERENCE
+
+
+def _with_one_key(argv: Argv) -> Argv:
+    """7.2 serves a client that waits for several keys from the first, 7.0 from the newest."""
+    word = argv[0].upper()
+    if word in (b"BLPOP", b"BRPOP", b"BZPOPMIN", b"BZPOPMAX"):
+        return [argv[0], *argv[1:2], *argv[-1:]] if len(argv) > 2 else argv
+    if word in (b"BLMPOP", b"BZMPOP") and len(argv) > 3 and argv[2].isdigit():
+        return [*argv[:2], b"1", argv[3], *argv[3 + min(int(argv[2]), 9) :]]
+    if b"STREAMS" in argv and len(argv) - argv.index(b"STREAMS") == 5:
+        at = argv.index(b"STREAMS")
+        return [*argv[: at + 2], argv[at + 3]]
+    return argv
 
 
 def _homes(group: str) -> Sequence[str]:
@@ -243,13 +310,13 @@ def _homes(group: str) -> Sequence[str]:
 
 
 def _expire_soon(rng: Random, key: bytes) -> Argv:
-    """A command that gives a key one more millisecond."""
+    """A command that leaves a key two more milliseconds."""
     return rng.choice(
         (
-            [b"PEXPIRE", key, b"1"],
-            [b"SET", key, b"v", b"PX", b"1"],
-            [b"PSETEX", key, b"1", b"v"],
-            [b"GETEX", key, b"PX", b"1"],
+            [b"PEXPIRE", key, _SOON_MS],
+            [b"SET", key, b"v", b"PX", _SOON_MS],
+            [b"PSETEX", key, _SOON_MS, b"v"],
+            [b"GETEX", key, b"PX", _SOON_MS],
         )
     )
 
@@ -264,9 +331,12 @@ class Template:
         self.small = [word.lower() for word in self.words]
         self.group = spec.group
         self.name = spec.name
+        self.blocks = "blocking" in spec.flags
         self.scatters = self.words[0] in SCATTERING
         self.makers: list[tuple[Maker, bool]] = [
-            (self._maker(argument), argument.optional) for argument in arguments(spec)
+            (self._maker(argument), argument.optional)
+            for argument in arguments(spec)
+            if not _newer(argument.since)
         ]
         self.is_range = self.name in ("ZRANGE", "ZRANGESTORE")
 
@@ -345,9 +415,11 @@ class Template:
 
     def _once(self, argument: Argument) -> Maker:
         if argument.type == "oneof":
-            return _choice([self._maker(child) for child in argument.children])
+            return _choice([self._maker(child) for child in argument.children if not _newer(child.since)])
+        if argument.type == "block" and argument.token == "STREAMS":
+            return _streams(self._key(), (*_IDS, b"$", b">", b">", b">", b"0", b"0"))
         if argument.type == "block":
-            return _block([self._maker(child) for child in argument.children])
+            return _block([self._maker(child) for child in argument.children if not _newer(child.since)])
         if argument.type == "pure-token":
             return _token(argument.token.encode() if argument.token else b"")
         if argument.type == "key":
@@ -365,11 +437,16 @@ class Template:
 
     def _value(self, argument: Argument) -> Maker:
         name = argument.name
-        if argument.type == "integer" and name in ("seconds", "milliseconds", "unix-time-seconds") or (
-            argument.type == "unix-time"
+        if self.group != "stream" and argument.type == "integer" and name in ("seconds", "milliseconds", "unix-time-seconds") or (
+            self.group != "stream" and argument.type == "unix-time"
         ):
             return _time(argument)
         pool: Sequence[bytes]
+        special = _OF_STREAMS if self.group == "stream" else _OF_GEO if self.group == "geo" else {}
+        if name in special:
+            if self.name == "XADD" and name == "id":
+                return _one_of_two(_RISING, _IDS)
+            return _one_of(special[name])
         if argument.type == "pattern" or name == "pattern":
             pool = _SORT_PATTERNS if self.name.startswith("SORT") else _PATTERNS
             if self.group == "pubsub":
@@ -394,11 +471,7 @@ class Template:
             return _one_of_two(_SMALL, _WORDS)
         if self.group == "bitmap" and argument.type == "integer" and name == "value":
             return _one_of_two((b"0", b"1", b"1"), _INTEGERS)
-
-        def make(rng: Random, argv: Argv) -> None:
-            argv.append(rng.choice(pool))
-
-        return make
+        return _one_of(pool)
 
 
 _COUNTED: Final = frozenset(
@@ -407,11 +480,25 @@ _COUNTED: Final = frozenset(
 )
 
 
+def _streams(key: Maker, ids: Sequence[bytes]) -> Maker:
+    """As many ids as keys."""
+
+    def make(rng: Random, argv: Argv) -> None:
+        count = rng.choice((1, 1, 1, 2))
+        for _ in range(count):
+            key(rng, argv)
+        argv += rng.choices(ids, k=count)
+
+    return make
+
+
 def _nothing(rng: Random, argv: Argv) -> None:
     """Write nothing."""
 
 
 def _token(token: bytes) -> Maker:
+    if token == b"*":  # an id made of the time: two servers would differ
+        return _one_of(_RISING)
     small = token.lower()
 
     def make(rng: Random, argv: Argv) -> None:
@@ -461,6 +548,13 @@ def _repeated(value: Maker, token_first: bytes, token_each: bytes) -> Maker:
             if token_each and not token_first:
                 argv.append(token_each)
             value(rng, argv)
+
+    return make
+
+
+def _one_of(pool: Sequence[bytes]) -> Maker:
+    def make(rng: Random, argv: Argv) -> None:
+        argv.append(rng.choice(pool))
 
     return make
 

@@ -15,14 +15,18 @@ from typing import Any, Final
 NULL_ARRAY: Final = ("*", None)
 _LISTS: Final = {0x2A: "*", 0x7E: "~", 0x3E: ">", 0x25: "%"}
 _TEXTS: Final = {0x2B: "+", 0x2D: "-", 0x2C: ",", 0x23: "#", 0x28: "("}
+_MESSAGES: Final = ([b"message"], [b"pmessage"], [b"smessage"])
 
 
 class Incomplete(Exception):
     """The bytes end inside a reply."""
 
 
-def parse(data: bytes, at: int = 0) -> tuple[Any, int]:
-    """The reply that begins at ``at``, and where the next one begins."""
+def parse(data: bytes, at: int = 0, aside: list[Any] | None = None) -> tuple[Any, int]:
+    """The reply that begins at ``at``, and where the next one begins.
+
+    Messages that stand inside an array are no elements of it; they go into ``aside``.
+    """
     end = data.find(b"\r\n", at)
     if end < 0:
         raise Incomplete
@@ -49,7 +53,10 @@ def parse(data: bytes, at: int = 0) -> tuple[Any, int]:
             return NULL_ARRAY, after
         items = []
         for _ in range(count * 2 if kind == "%" else count):
-            item, after = parse(data, after)
+            item, after = parse(data, after, aside)
+            while aside is not None and is_message(item):
+                aside.append(item)
+                item, after = parse(data, after, aside)
             items.append(item)
         return (items if kind == "*" else (kind, items)), after
     if sign == 0x5F:  # _
@@ -70,6 +77,12 @@ def parse_all(data: bytes) -> list[Any]:
 def is_error(reply: Any) -> bool:
     """Whether it is an error reply."""
     return type(reply) is tuple and reply[0] == "-"
+
+
+def is_message(reply: Any) -> bool:
+    """Whether it is a message to a subscriber, in either protocol."""
+    elements = reply[1] if type(reply) is tuple else reply
+    return type(elements) is list and elements[:1] in _MESSAGES
 
 
 def items(reply: Any) -> list[Any] | None:

@@ -23,8 +23,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from compat.differences import sent
 from compat.replies import Incomplete, parse
 from compat.sequences import CLIENTS_MAX, encode
+from compat.undefined import specified
 from pyredis.config import Config
 from pyredis.engine import Engine
 from pyredis.host import Host
@@ -39,6 +41,15 @@ PATIENCE_S = 1.0
 LISTEN = [b"PSUBSCRIBE", b"__key*__:*", b"__end"]
 ENOUGH = b"__end"
 STATISTICS = ("rdb_changes_since_last_save", "keyspace_hits", "keyspace_misses", "expired_keys")
+
+
+INFO = [b"INFO", b"persistence", b"stats"]
+
+
+def read_statistics(info: Any) -> list[int]:
+    """The counters of ``STATISTICS`` in a reply to ``INFO``."""
+    text = info if isinstance(info, bytes) else info[1]
+    return [int(re.search(rb"%b:(\d+)" % name.encode(), text)[1]) for name in STATISTICS]  # type: ignore[index]
 
 
 class Silence(Exception):
@@ -88,24 +99,39 @@ class Leader:
     def run(self, session: Session, commands: list[list[bytes]]) -> list[bytes]:
         """Feed commands one by one, as one batch; returns the bytes that each was answered.
 
-        It stops, with fewer answers than commands, when the client has to wait.
+        It stops, with fewer answers than commands, when the client has to wait. Commands whose
+        reply is undefined or new become PING, in place.
         """
         engine = self.engine
         engine.begin_batch()
         out = session.out
         chunks = []
-        for argv in commands:
+        for at, argv in enumerate(commands):
+            db, queued = session.db, session.multi is not None
+            gone = bool(db.expires) and min(db.expires.values()) <= self.clock.time_ms
+            if not (specified(argv, db.data, gone, queued) and sent(argv, db.data, queued)):
+                commands[at] = argv = [b"PING"]
             engine.feed(session, encode(argv))
             chunks.append(b"".join(out))
             out.clear()
             if session.blocked is not None:
                 break
         engine.end_batch()
+        if session.blocked is not None and self._ends_soon(session):
+            self.clock.time_ms = session.blocked.block.deadline_ms
+            engine.begin_batch()
+            engine.end_batch()
         if out:  # a wait that ended within the batch
             chunks[-1] += b"".join(out)
             out.clear()
         engine.take_output()
         return chunks
+
+    def _ends_soon(self, session: Session) -> bool:
+        """Whether a client's wait ends before followers are given up; the clock is set there."""
+        assert session.blocked is not None
+        left_ms = session.blocked.block.deadline_ms - self.clock.time_ms
+        return 0 < left_ms < PATIENCE_S * 800
 
     def ask(self, argv: list[bytes], session: Session | None = None) -> bytes:
         """One command; the bytes of its reply."""
@@ -131,6 +157,7 @@ class Wire:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
+        self.aside: list[Any] = []
         self.send_argv([b"CLIENT", b"ID"])
         self.id = self.value()
 
@@ -167,14 +194,18 @@ class Wire:
         return False
 
     def value(self) -> Any:
-        """The next reply."""
+        """The next reply. Pushes that 7.0 puts inside another reply come behind it."""
+        if self.aside:
+            return self.aside.pop(0)
         while True:
             try:
-                reply, at = parse(self.buffer)
+                aside: list[Any] = []
+                reply, at = parse(self.buffer, 0, aside)
             except Incomplete:
                 self._more()
             else:
                 self.buffer = self.buffer[at:]
+                self.aside += aside
                 return reply
 
     def ask(self, *argv: bytes) -> Any:
@@ -245,11 +276,6 @@ class Follower:
             if re.search(rb" flags=\w*b", lines if isinstance(lines, bytes) else lines[1]):
                 return True
         return False
-
-    def statistics(self) -> list[int]:
-        """The counters of ``STATISTICS``."""
-        info = b"".join(self.control.ask(b"INFO", part) for part in (b"persistence", b"stats"))
-        return [int(re.search(rb"%b:(\d+)" % name.encode(), info)[1]) for name in STATISTICS]  # type: ignore[index]
 
     def close(self) -> None:
         """End the process."""

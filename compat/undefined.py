@@ -5,6 +5,7 @@
     cursors      SCAN: the elements of a complete scan sorted; of a partial one, the shape
     time         what depends on when a command ran: compared within ``SLACK_MS``
     identity     ids, addresses, times, memory: only the type is compared
+    some effects are not asked for at all, see ``specified``
 
 Where the order follows from the encoding (a listpack keeps insertion order, an intset is
 sorted), ``exact`` says so, and the dataset at the end of a sequence is compared exactly.
@@ -17,9 +18,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from compat.replies import items
+from compat.replies import is_message, items
 
 SLACK_MS: Final = 2500
+_LEAVING: Final = (b"UNSUBSCRIBE", b"PUNSUBSCRIBE", b"SUNSUBSCRIBE")
+_JOINING: Final = (b"SUBSCRIBE", b"PSUBSCRIBE", b"SSUBSCRIBE")
 SCATTERING: Final = frozenset((b"SPOP",))
 
 Same = Callable[[list[bytes], Any, Any], bool]
@@ -39,6 +42,81 @@ def name(argv: list[bytes]) -> bytes:
     if word in _CONTAINERS and len(argv) > 1:
         return word + b" " + argv[1].upper()
     return word
+
+
+def specified(argv: list[bytes], data: dict[bytes, Any], gone: bool, queued: bool) -> bool:
+    """Whether Redis defines what a command does to these data. The others are not sent.
+
+    A range by name over different scores is another one with each encoding. RANDOMKEY and SCAN
+    delete the keys past their time that they happen to meet; ``gone`` tells that there are any.
+    SORT BY nosort leaves a set in whatever order it has; with ALPHA and BY, equal weights leave
+    the order open, which must not be stored.
+    In a transaction (``queued``) nobody knows the data yet, so none of them is sent there.
+    """
+    word = argv[0].upper() if argv else b""
+    if word in (b"RANDOMKEY", b"SCAN"):
+        return not gone and not queued
+    if word in (b"SORT", b"SORT_RO"):
+        words = [arg.upper() for arg in argv]
+        open_order = b"ALPHA" in words and b"BY" in words
+        if open_order and (b"STORE" in words or (b"GET" in words and b"LIMIT" in words)):
+            return False
+        if _nosort(words, argv):
+            return not queued and getattr(data.get(argv[1]), "type_name", b"") != b"set"
+    if word in _LEAVING:
+        return not queued
+    if word in _JOINING:  # several replies to one queued command break the frame of EXEC's
+        return not queued or len(argv) <= 2
+    key = _lex_key(word, argv)
+    if key is None:
+        return True
+    order = getattr(data.get(key), "order", None)
+    return not queued and (not order or order[0][0] == order[-1][0])
+
+
+def _nosort(words: list[bytes], argv: list[bytes]) -> bool:
+    """Whether a SORT says BY with a pattern that cannot vary."""
+    return b"BY" in words[2:-1] and b"*" not in argv[words.index(b"BY", 2) + 1]
+
+
+def _lex_key(word: bytes, argv: list[bytes]) -> bytes | None:
+    """The key of a range by name; None for any other command."""
+    if word in (b"ZRANGE", b"ZRANGESTORE"):
+        if not any(arg.upper() == b"BYLEX" for arg in argv):
+            return None
+        at = 1 if word == b"ZRANGE" else 2
+    elif word[:1] == b"Z" and b"LEX" in word:
+        at = 1
+    else:
+        return None
+    return argv[at] if len(argv) > at else None
+
+
+def hits_counted(argv: list[bytes]) -> bool:
+    """False for a scan by type, which looks at as many keys as it likes."""
+    return argv[0].upper() != b"SCAN" if argv else True
+
+
+def settle(argv: list[bytes], replies: list[Any]) -> list[Any]:
+    """Several top-level replies to one command in the order that counts.
+
+    Leaving all channels names them in any order; so come the copies of a message that several
+    patterns match.
+    """
+    if argv[0].upper() in _LEAVING and len(argv) == 1:
+        parts = [items(reply) or [reply, None, None] for reply in replies]
+        names = sorted((part[1] for part in parts), key=repr)
+        return [[part[0], each, *part[2:]] for part, each in zip(parts, names, strict=True)]
+    messages = sorted(filter(is_message, replies), key=repr)
+    return [reply for reply in replies if not is_message(reply)] + messages
+
+
+def same_events(expected: list[bytes], got: list[bytes]) -> bool:
+    """Whether events agree, where misses may come in any order (SORT of a set looks up many)."""
+    if expected == got:
+        return True
+    one, other = ([e for e in each if b"keymiss" not in e] for each in (expected, got))
+    return one == other and sorted(expected) == sorted(got)
 
 
 def exact(encoding: bytes) -> bool:
@@ -104,6 +182,49 @@ def _random(argv: list[bytes], expected: Any, got: Any) -> bool:
     return len(set(members)) == len(members)
 
 
+def _near_deep(argv: list[bytes], expected: Any, got: Any) -> bool:
+    """The same but for times: large numbers and what stands behind a name in ``_AGES``."""
+    first, second = items(expected), items(got)
+    if first is None or second is None:
+        if type(expected) is int and type(got) is int:
+            return expected == got or min(expected, got) > _LARGE and abs(expected - got) < SLACK_MS
+        return bool(expected == got)
+    if _sign(expected) != _sign(got) or len(first) != len(second):
+        return False
+    before = None
+    for one, other in zip(first, second, strict=True):
+        aged = before in _AGES and type(one) is int and type(other) is int
+        if not (abs(one - other) < SLACK_MS if aged else _near_deep(argv, one, other)):
+            return False
+        before = one if type(one) is bytes else None
+    return True
+
+
+def _pending(argv: list[bytes], expected: Any, got: Any) -> bool:
+    """XPENDING with a range: id, consumer, idle time, deliveries."""
+    if type(expected) is not list or type(got) is not list or len(expected) != len(got):
+        return False
+    for one, other in zip(expected, got, strict=True):
+        if not (type(one) is list and type(other) is list and len(one) == len(other) == 4):
+            return False
+        if one[:2] + one[3:] != other[:2] + other[3:] or abs(one[2] - other[2]) > SLACK_MS:
+            return False
+    return True
+
+
+_LARGE: Final = 10**9
+_AGES: Final = (b"idle", b"inactive", b"seen-time", b"active-time")
+
+
+def _sort(argv: list[bytes], expected: Any, got: Any) -> bool:
+    """Equal weights that are texts leave the order open."""
+    words = [arg.upper() for arg in argv]
+    if b"BY" not in words or b"ALPHA" not in words:
+        return False
+    rule = _shape if b"LIMIT" in words or b"GET" in words else _unordered
+    return rule(argv, expected, got)
+
+
 def _scan(same_elements: Same) -> Same:
     def rule(argv: list[bytes], expected: Any, got: Any) -> bool:
         if not (type(expected) is list and type(got) is list and len(expected) == len(got) == 2):
@@ -134,15 +255,21 @@ _RULES: Final[dict[bytes, Same]] = {
     **dict.fromkeys(b"SMEMBERS SUNION SINTER SDIFF HKEYS HVALS KEYS".split(), _unordered),
     b"HGETALL": _unordered_pairs,
     **dict.fromkeys(b"SPOP SRANDMEMBER HRANDFIELD ZRANDMEMBER RANDOMKEY".split(), _random),
+    b"XPENDING": _pending,
+    b"XINFO STREAM": _near_deep,
+    b"XINFO CONSUMERS": _near_deep,
+    b"SORT": _sort,
+    b"SORT_RO": _sort,
     b"SCAN": _scan(_unordered),
     b"SSCAN": _scan(_unordered),
     b"HSCAN": _scan(_unordered_pairs),
     b"ZSCAN": _scan(_unordered_pairs),
-    **dict.fromkeys([b"TTL", b"EXPIRETIME", b"OBJECT IDLETIME"], _near(_SECONDS)),
+    **dict.fromkeys([b"TTL", b"EXPIRETIME"], _near(_SECONDS)),
     **dict.fromkeys([b"PTTL", b"PEXPIRETIME"], _near(SLACK_MS)),
     **dict.fromkeys([b"PUBSUB CHANNELS", b"PUBSUB SHARDCHANNELS"], _unordered),
     **dict.fromkeys([b"CLIENT ID", b"CLIENT LIST", b"CLIENT INFO", b"TIME", b"INFO"], _type_only),
-    **dict.fromkeys([b"MEMORY USAGE", b"LOLWUT"], _type_only),
+    b"OBJECT IDLETIME": _type_only,  # numbers share their objects, so some are idle for long
+    **dict.fromkeys([b"MEMORY USAGE", b"LOLWUT", b"DUMP"], _type_only),
     b"HELLO": _shape,
     b"COMMAND COUNT": _type_only,
 }

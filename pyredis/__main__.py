@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import os
 import platform
@@ -15,11 +16,14 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from pyredis import process
-from pyredis.config import Config
+from pyredis import process, proctitle
+from pyredis.acl import AclError, check_config_user
+from pyredis.commands.registry import Table
+from pyredis.config import Config, ConfigError, encode
 from pyredis.configfile import (
     DiskFiles,
     FatalConfigError,
+    Hook,
     Loader,
     parse_command_line,
     resolve_dir,
@@ -63,14 +67,61 @@ def load_config(arguments: Sequence[str]) -> tuple[Config, str | None]:
     """The configuration and the absolute path of its file. Raises FatalConfigError."""
     warnings: list[str] = []
     config = Config(os.getcwd(), resolve_dir, warnings.append)
-    loader = Loader(config, DiskFiles(), "pyredis", REDIS_VERSION)
+    table = functools.cache(command_table)
+    hooks: dict[str, Hook] = {
+        "user": lambda words: check_config_user(table(), config, words),
+        "rename-command": lambda words: _rename(table(), words),
+        "loadmodule": _refuse_module,
+    }
+    loader = Loader(config, DiskFiles(), "pyredis", REDIS_VERSION, hooks)
     line = parse_command_line(arguments)
     if line.sentinel:
         raise SystemExit("Sentinel mode is not part of this version.")
     path = loader.load(line, sys.stdin.buffer.read)
     for text in warnings:
         print(text)
+    _refuse_absent(config)
     return config, path
+
+
+def _refuse_absent(config: Config) -> None:
+    """What this version cannot do must not look as if it were done. Raises FatalConfigError."""
+    for name, is_set in (
+        ("appendonly", config.appendonly),
+        ("replicaof", config.replicaof is not None),
+        ("cluster-enabled", config.cluster_enabled),
+    ):
+        if is_set:
+            reason = f"Fatal error, '{name}' is not part of this version of {PROGRAM}"
+            raise FatalConfigError(reason, reason)
+
+
+def _refuse_append_only(config: Config) -> None:
+    if config.appendonly:
+        raise ConfigError(f"the append-only file is not part of this version of {PROGRAM}")
+
+
+def _warn_of_absent(config: Config, log: Log) -> None:
+    """Settings that a default configuration may hold, so they cannot be refused."""
+    if config.save:
+        log("warning", "Save points are set, but this version keeps data in memory only.")
+    _warn_of_maxmemory(config, log)
+
+
+def _warn_of_maxmemory(config: Config, log: Log) -> None:
+    if config.maxmemory:
+        log("warning", "maxmemory is set, but this version neither evicts keys nor refuses writes.")
+
+
+def _rename(table: Table, words: tuple[str, ...]) -> None:
+    try:
+        table.rename(encode(words[0]), encode(words[1]))
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _refuse_module(words: tuple[str, ...]) -> None:
+    raise ConfigError("Redis modules are native code and cannot be loaded into this server")
 
 
 def start_up_text(config: Config, log: Log) -> None:
@@ -123,8 +174,13 @@ def serve(config: Config, path: str | None, arguments: Sequence[str]) -> int:
     if config.daemonize and not supervised:
         process.daemonize()
     process.raise_open_files_limit(config, log)
-    if config.crash_log_enabled:
-        process.report_crashes(log)
+    config.subscribe(("maxclients",), lambda: process.check_maxclients(config))
+    process.report_crashes(config.crash_log_enabled, log)
+    config.subscribe(
+        ("crash-log-enabled",), lambda: process.report_crashes(config.crash_log_enabled, log)
+    )
+    if config.disable_thp:
+        process.disable_huge_pages()
     pid_path = config.pidfile or ("/var/run/redis.pid" if config.daemonize else "")
     if pid_path:
         process.write_pid_file(pid_path, log)
@@ -137,11 +193,19 @@ def serve(config: Config, path: str | None, arguments: Sequence[str]) -> int:
         log, home, supervisor if supervised else "no", lambda: config.use_exit_on_panic
     )
     rng = random.Random(os.urandom(16))
-    engine = Engine(config, SystemClock(), rng, command_table(), log, host)
+    engine = Engine(config, SystemClock(), rng, command_table(config.renamed_commands), log, host)
     engine.config_path = path
     if path is not None:
-        engine.rewrite_config = lambda: rewrite_file(path, config, DiskFiles())
+        engine.rewrite_config = lambda: rewrite_file(
+            path, config, DiskFiles(), owned={"user": engine.acl.config_lines()}
+        )
     engine.arguments = list(arguments)
+    engine.random_bytes = os.urandom
+    try:
+        engine.guard.start(DiskFiles())
+    except AclError as error:
+        log("warning", str(error))
+        return 1
     status = 0
 
     def leave(code: int) -> None:
@@ -151,6 +215,16 @@ def serve(config: Config, path: str | None, arguments: Sequence[str]) -> int:
 
     server = Server(engine, config, loop, log, leave)
     start_up_text(config, log)
+    _warn_of_absent(config, log)
+    config.subscribe(("appendonly",), lambda: _refuse_append_only(config))
+    config.subscribe(("maxmemory",), lambda: _warn_of_maxmemory(config, log))
+
+    def show_title() -> None:
+        proctitle.show(proctitle.title(config, PROGRAM, engine.mode, path or ""))
+
+    if config.set_proc_title:
+        show_title()
+        config.subscribe(("proc-title-template", "port", "bind", "tls-port"), show_title)
     try:
         server.start()
     except ListenError as error:

@@ -147,6 +147,7 @@ def tls_file(**facts: Unpack[Facts]) -> Any:
 
 _KB, _MB, _GB = 1 << 10, 1 << 20, 1 << 30
 _PINNED = "Processes are not pinned to cores: stored only."
+_OPENSSL_CACHE = "Python's ssl module leaves this to OpenSSL: stored only."
 _NO_DEFRAG = "Python's allocator cannot move objects: stored only."
 
 
@@ -164,10 +165,12 @@ class Settings:
     proc_title_template: str = special(
         Text(check=check.title_template), "{title} {listen-addr} {server-mode}"
     )
-    locale_collate: str = text("")
-    ignore_warnings: str = text("")
+    locale_collate: str = text("", note="Texts are compared byte by byte, as in the C locale.")
+    ignore_warnings: str = text("", note="There are no warnings to be ignored: stored only.")
     hz: int = number(10, clamp=(1, 500))
-    dynamic_hz: bool = yes_no(True)
+    dynamic_hz: bool = yes_no(
+        True, note="Each turn visits a share of the clients, so hz stays as it is: stored only."
+    )
     activerehashing: bool = yes_no(
         True, note="Python's dictionaries rehash by themselves: stored only."
     )
@@ -199,7 +202,7 @@ class Settings:
         True, note="A crash report has no memory test here: stored only."
     )
     use_exit_on_panic: bool = yes_no(False, hidden=True)
-    watchdog_period: int = number(0, hidden=True)
+    watchdog_period: int = number(0, hidden=True, note="There is no watchdog: stored only.")
     enable_protected_configs: str = choice("no", "no yes local", change=AT_START)
     enable_debug_command: str = choice("no", "no yes local", change=AT_START)
     enable_module_command: str = choice("no", "no yes local", change=AT_START)
@@ -278,7 +281,9 @@ class Settings:
     hash_max_listpack_entries: int = number(512, 0, LONG_MAX, aliases=("hash-max-ziplist-entries",))
     hash_max_listpack_value: int = size(64, aliases=("hash-max-ziplist-value",))
     list_max_listpack_size: int = number(-2, INT_MIN, aliases=("list-max-ziplist-size",))
-    list_compress_depth: int = number(0, debug=True)
+    list_compress_depth: int = number(
+        0, debug=True, note="Lists are not compressed in memory: stored only."
+    )
     set_max_intset_entries: int = number(512, 0, LONG_MAX)
     set_max_listpack_entries: int = number(128, 0, LONG_MAX)
     set_max_listpack_value: int = number(64, 0, LONG_MAX)
@@ -410,11 +415,13 @@ class Settings:
     tls_cluster: bool = yes_no(False)
     tls_protocols: str = optional()
     tls_ciphers: str = optional()
-    tls_ciphersuites: str = optional()
+    tls_ciphersuites: str = optional(
+        note="Python's ssl module sets no TLS 1.3 suites before 3.15: an error with tls-port."
+    )
     tls_prefer_server_ciphers: bool = yes_no(False)
     tls_session_caching: bool = yes_no(True)
-    tls_session_cache_size: int = number(20 * _KB)
-    tls_session_cache_timeout: int = number(300)
+    tls_session_cache_size: int = number(20 * _KB, note=_OPENSSL_CACHE)
+    tls_session_cache_timeout: int = number(300, note=_OPENSSL_CACHE)
 
 
 def _rows() -> tuple[Directive, ...]:

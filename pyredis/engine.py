@@ -18,6 +18,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from pyredis import hotpath
+from pyredis.acl import Acl
+from pyredis.acl_guard import Guard
 from pyredis.blocking import Waiters
 from pyredis.commands.registry import Entry, Table
 from pyredis.context import Context
@@ -25,6 +27,7 @@ from pyredis.expire import ActiveExpire
 from pyredis.gates import POSTPONED, Pause, gates_for
 from pyredis.host import Host
 from pyredis.keyspace import TOUCH_LFU, TOUCH_LRU, TOUCH_NOT, Database, Keyspace
+from pyredis.keyspecs import find_keys
 from pyredis.latency import LatencyMonitor
 from pyredis.lazyfree import LazyFree
 from pyredis.memory import MemoryMeter
@@ -52,7 +55,8 @@ from pyredis.session import (
 )
 from pyredis.stats import Stats
 from pyredis.switches import Switches
-from pyredis.unit import EVENT_CLASS, Feed
+from pyredis.tracking import Tracking
+from pyredis.unit import EVENT_CLASS, UNWATCHED, Feed
 
 if TYPE_CHECKING:
     from pyredis.config import Config
@@ -97,10 +101,15 @@ class Engine:
         self.replid2 = "0" * 40  # the history it came from
         self.mode = "cluster" if config.cluster_enabled else "standalone"
         self.role = "master"  # or "replica"
+        # The shell puts a source here that is fit for secrets.
+        self.random_bytes: Callable[[int], bytes] = rng.randbytes
+        self.acl = Acl(table, config)
+        self.guard = Guard(self)
         self.sessions: dict[int, Session] = {}
         self.next_id = 1
         self.waiters = Waiters(self.ks)
         self.pubsub = PubSub(self.push)
+        self.tracking = Tracking(self.sessions, self.push, rng)
         self.expire = ActiveExpire(self.ks, clock, self.close_unit)
         self.lazyfree = LazyFree(clock)
         self.ks.free = self.lazyfree.add
@@ -139,12 +148,12 @@ class Engine:
         return self.ks.now_ms
 
     def connect(self, address: Address) -> Session:
-        """A client has come. It starts authenticated unless a password is set."""
+        """A client has come. It is the default user, authenticated if that needs no password."""
         session = Session(self.next_id, self.ks.dbs[0], address, self.ks.now_ms)
         self.next_id += 1
         self.sessions[session.id] = session
         self.stats.connections += 1
-        session.authenticated = not self.config.requirepass
+        self.guard.greet(session)
         self.refresh(session)
         return session
 
@@ -157,6 +166,7 @@ class Engine:
         self.waiters.release(session)
         self.unwatch(session)
         self.pubsub.forget(session)
+        self.untrack(session)
         if session.monitor:
             del self.monitors[session]
             self.refresh_all()
@@ -183,6 +193,8 @@ class Engine:
             if not session.closing and session.blocked is None:
                 self._drain(session)
                 self._queue_output(session)
+        if self.tracking.clients:
+            self.tracking.end_batch()
 
     def cron(self) -> None:
         """The chores. The shell calls it ``hz`` times a second between begin and end of a batch."""
@@ -254,7 +266,8 @@ class Engine:
         bulk_max_bytes = self.config.proto_max_bulk_len
         while session.blocked is None and not session.closing:
             try:
-                argv = reader.next(bulk_max_bytes, session.authenticated)
+                known = session.authenticated or self.acl.open
+                argv = reader.next(bulk_max_bytes, known)
             except ProtocolError as error:
                 self._protocol_error(session, error)
                 return
@@ -284,6 +297,8 @@ class Engine:
         if self.ks.after:
             self.after_command(session, argv)
         self.running = None
+        if session.tracker is not None:
+            self.tracking.command_over(session, entry)
 
     def _admit(self, session: Session, argv: list[bytes]) -> tuple[Entry | None, Any]:
         """The entry to run and None; or a reply that stands in for running it."""
@@ -369,7 +384,26 @@ class Engine:
             # Inside EXEC and scripts events come between the commands, as messages do.
             changes, unit.changes = unit.changes, []
             self._announce(changes)
+        if self.tracking.clients and "readonly" in entry.spec.flags:
+            self._remember_keys(entry, argv)
         return reply
+
+    def _remember_keys(self, entry: Entry, argv: list[bytes]) -> None:
+        """Enter what the running client has read into the tracking table.
+
+        What reading set off (a key past its time is gone) comes before: it must not take the
+        new entry out again. Of a script not its keys count, but the commands that it calls.
+        """
+        session = self.running
+        tracker = session.tracker if session is not None else None
+        if tracker is None or not tracker.remembers or "scripting" in entry.spec.categories:
+            return
+        assert session is not None
+        unit = self.ks.unit
+        if unit.changes:
+            changes, unit.changes = unit.changes, []
+            self._announce(changes)
+        self.tracking.remember(session, [argv[key.at] for key in find_keys(entry.spec, argv)])
 
     def _reply(self, session: Session, reply: Any) -> None:
         mode = session.reply_mode
@@ -418,9 +452,13 @@ class Engine:
 
     def _announce(self, changes: list[tuple[Database, bytes, str]]) -> None:
         notify = self._notify
+        tracking = self.tracking if self.tracking.clients else None
         for db, key, event in changes:
-            if key in db.watched and event not in ("keymiss", "new"):
-                self._touch_watched(db, key)
+            if event not in UNWATCHED:
+                if key in db.watched:
+                    self._touch_watched(db, key)
+                if tracking is not None:
+                    tracking.invalidate(key, self.running)
             if notify and EVENT_CLASS[event] in notify:
                 if "K" in notify:
                     channel = b"__keyspace@%d__:%b" % (db.index, key)
@@ -489,6 +527,8 @@ class Engine:
             if self._deferred:
                 self._flush_deferred()
         self.running = None
+        if session.tracker is not None:
+            self.tracking.command_over(session, state.entry)
 
     def unblock(self, session: Session, error: str = "") -> bool:
         """End a wait from outside: with the timeout reply or an error. False if none was.
@@ -507,6 +547,8 @@ class Engine:
             self._reply(session, problem)
         else:
             self._reply(session, state.block.on_timeout)
+        if session.tracker is not None:
+            self.tracking.command_over(session, state.entry)
         self._resumed.append(session)
         self._queue_output(session)
         return True
@@ -562,6 +604,10 @@ class Engine:
             session.closing = when
         self.ks.after = True
 
+    def acl_check(self, session: Session, entry: Entry, argv: list[bytes]) -> Error | None:
+        """The error for a command that a script calls but its user may not; None if he may."""
+        return self.guard.refusal_in_script(session, entry, argv)
+
     def record_slow(
         self, session: Session, entry: Entry, argv: list[bytes], spent_ns: int
     ) -> None:
@@ -596,8 +642,18 @@ class Engine:
         ks = self.ks
         ks.feeds = bool(self.feeds)
         ks.observed = bool(
-            self.feeds or self._notify or any(db.watched for db in ks.dbs)
+            self.feeds
+            or self._notify
+            or self.tracking.clients
+            or any(db.watched for db in ks.dbs)
         )
+
+    def untrack(self, session: Session) -> None:
+        """Track keys no longer for this client, if it was tracked for."""
+        if session.tracker is not None:
+            self.tracking.disable(session)
+            self.observe()
+            self.refresh(session)
 
     def _follow_config(self) -> None:
         """Apply the settings that the core keeps in a form of its own, now and when they change."""
@@ -606,6 +662,8 @@ class Engine:
             (("notify-keyspace-events",), self._apply_notify),
             (("maxmemory-policy", "lfu-log-factor", "lfu-decay-time"), self._apply_touch),
             (("lazyfree-lazy-expire",), self._apply_lazy_expire),
+            (("requirepass",), self.guard.follow_password),
+            (("tracking-table-max-keys",), self._apply_tracking),
         ):
             apply()
             self.config.subscribe(names, apply)
@@ -637,6 +695,9 @@ class Engine:
 
     def _apply_lazy_expire(self) -> None:
         self.ks.lazy_expire_unlink = self.config.lazyfree_lazy_expire
+
+    def _apply_tracking(self) -> None:
+        self.tracking.keys_max = self.config.tracking_table_max_keys
 
     # Transactions
 

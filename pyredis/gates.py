@@ -3,8 +3,9 @@
 A gate is a function ``gate(engine, session, entry, argv)`` that returns None to let the
 command pass, or the reply that it gets instead (an ``Error`` counts as rejected and
 spoils an open MULTI). Order matters and is Redis': authentication, whether the command
-may be in a transaction at all, then what concerns the whole server (memory, persistence,
-roles: ``engine.gates``), the mode of the session, pauses, at last the queue of MULTI.
+may be in a transaction at all, the rights of the user, then what concerns the whole
+server (memory, persistence, roles: ``engine.gates``), the mode of the session, pauses,
+at last the queue of MULTI.
 
 EXEC is as heavy as what it will run: a gate that judges by flags asks ``flags_of``.
 
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pyredis.resp import NO_REPLY, QUEUED, Error
 from pyredis.session import REPLY_ON, Block, Session
+from pyredis.tracking import Mode
 
 if TYPE_CHECKING:
     from pyredis.commands.registry import Entry
@@ -36,7 +38,7 @@ POSTPONED: Final = Block((), 0, NO_REPLY)
 
 def require_auth(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -> Any:
     """Only AUTH, HELLO, QUIT and RESET before the password, as long as there is one."""
-    if session.authenticated or "no_auth" in entry.spec.flags or not engine.config.requirepass:
+    if "no_auth" in entry.spec.flags:
         return None
     return Error("NOAUTH Authentication required.")
 
@@ -46,6 +48,11 @@ def forbid_in_multi(engine: Engine, session: Session, entry: Entry, argv: list[b
     if "no_multi" in entry.spec.flags:
         return Error("ERR Command not allowed inside a transaction")
     return None
+
+
+def permitted(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -> Any:
+    """The ACL rules of the session's user have to allow the command, its keys and channels."""
+    return engine.guard.refusal(session, entry, argv)
 
 
 def monitoring(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -> Any:
@@ -96,10 +103,12 @@ def flags_of(entry: Entry, session: Session) -> frozenset[str]:
 def gates_for(engine: Engine, session: Session) -> tuple[Any, ...]:
     """The gates that apply to a session in its present mode, in order."""
     found: list[Any] = []
-    if not session.authenticated:
+    if not session.authenticated and not engine.acl.open:
         found.append(require_auth)
     if session.multi is not None:
         found.append(forbid_in_multi)
+    if session.restricted:
+        found.append(permitted)
     found.extend(engine.gates)
     if not session.resp3 and (session.channels or session.patterns or session.shard_channels):
         found.append(subscribed_resp2)
@@ -109,7 +118,9 @@ def gates_for(engine: Engine, session: Session) -> tuple[Any, ...]:
         found.append(paused)
     if session.multi is not None:
         found.append(queue_in_multi)
-    if not found and (engine.monitors or session.no_touch or session.reply_mode != REPLY_ON):
+    remembering = session.tracker is not None and session.tracker.mode is not Mode.BCAST
+    silent = session.reply_mode != REPLY_ON
+    if not found and (engine.monitors or session.no_touch or silent or remembering):
         found.append(always)
     return tuple(found)
 

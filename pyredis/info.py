@@ -120,7 +120,7 @@ def _clients(engine: Engine) -> Pairs:
         max((each.output_bytes() + each.unsent_bytes for each in sessions), default=0),
     )
     yield "blocked_clients", len(blocked)
-    yield "tracking_clients", 0
+    yield "tracking_clients", len(engine.tracking.clients)
     yield "clients_in_timeout_table", len(patient)
     yield "total_blocking_keys", waiters.key_count
     yield "total_blocking_keys_on_nokey", len(on_removal)
@@ -257,9 +257,9 @@ def _stats(engine: Engine) -> Pairs:
     yield "active_defrag_key_misses", 0
     yield "total_active_defrag_time", 0
     yield "current_active_defrag_time", 0
-    yield "tracking_total_keys", 0
-    yield "tracking_total_items", 0
-    yield "tracking_total_prefixes", 0
+    yield "tracking_total_keys", len(engine.tracking.keys)
+    yield "tracking_total_items", engine.tracking.item_count
+    yield "tracking_total_prefixes", len(engine.tracking.prefixes)
     yield "unexpected_error_replies", stats.unexpected_errors
     yield "total_error_replies", stats.total_errors
     yield "dump_payload_sanitizations", 0
@@ -279,10 +279,10 @@ def _stats(engine: Engine) -> Pairs:
     )
     yield "instantaneous_eventloop_cycles_per_sec", int(metrics.cycles.per_second)
     yield "instantaneous_eventloop_duration_usec", int(cycle_us)
-    yield "acl_access_denied_auth", 0
-    yield "acl_access_denied_cmd", 0
-    yield "acl_access_denied_key", 0
-    yield "acl_access_denied_channel", 0
+    yield "acl_access_denied_auth", stats.denied["auth"]
+    yield "acl_access_denied_cmd", stats.denied["command"]
+    yield "acl_access_denied_key", stats.denied["key"]
+    yield "acl_access_denied_channel", stats.denied["channel"]
 
 
 def _replication(engine: Engine) -> Pairs:

@@ -280,6 +280,17 @@ class Database:
                 unit.dirty = True
             ks.after = True
 
+    def changed_unseen(self, count: int = 1) -> None:
+        """Record a modification that has no event and is none to watchers.
+
+        Redis treats what happens inside a consumer group so.
+        """
+        ks = self.ks
+        ks.dirty += count
+        if ks.observed:
+            ks.unit.dirty = True
+            ks.after = True
+
     def signal(self, key: bytes) -> None:
         """Let clients blocked on ``key`` look again once the running command is over."""
         if key in self.waiting:
@@ -383,6 +394,23 @@ class Database:
                 self.signal(key)
         return old
 
+    def adopt(
+        self, data: dict[bytes, Value], expires: dict[bytes, int]
+    ) -> tuple[dict[bytes, Value], dict[bytes, int]]:
+        """Hold these keys in place of what is here; returns the old dicts, as ``clear`` does.
+
+        The dicts become the database's own. All keys count as just used.
+        """
+        old = self.clear()
+        self.data, self.expires = data, expires
+        while len(data) > self._words_limit:
+            self._grow_words()
+        self.forget_use()
+        for key in self.waiting:
+            if key in data:
+                self.signal(key)
+        return old
+
     def exchange(self, other: Database) -> None:
         """SWAPDB: the contents change places; watchers and waiters stay with the number."""
         for name in _CONTENTS:
@@ -479,7 +507,7 @@ class Database:
         if self.expires_index is not None:
             self.expires_index._check(self.expires.keys())
         for value in self.data.values():
-            if type(value) not in STRING_TYPES:
+            if type(value) not in STRING_TYPES and not getattr(value, "may_be_empty", False):
                 assert len(value) > 0, "an empty container stayed behind"
 
 

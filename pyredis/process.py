@@ -7,6 +7,7 @@ tools, so the texts that these look for are Redis' own.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import faulthandler
 import os
 import resource
@@ -15,10 +16,13 @@ import socket
 import sys
 from typing import TYPE_CHECKING
 
+from pyredis.config import ConfigError
 from pyredis.log import Log
 
 if TYPE_CHECKING:
     from pyredis.config import Config
+
+_PR_SET_THP_DISABLE = 41
 
 _RESERVED_FDS = 32
 """Descriptors kept for files, listeners and the loop itself."""
@@ -45,25 +49,42 @@ def write_pid_file(path: str, log: Log) -> None:
         log("warning", f"Failed to write PID file: {error.strerror}")
 
 
-def raise_open_files_limit(config: Config, log: Log) -> None:
-    """Make room for ``maxclients`` descriptors, or lower ``maxclients`` to what there is."""
-    wanted = config.maxclients + _RESERVED_FDS
+def room_for_clients(wanted: int) -> int:
+    """How many clients the limit on open files leaves room for, raised as far as it may be."""
+    files = wanted + _RESERVED_FDS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft >= wanted:
-        return
-    for limit in (wanted, hard):
+    if soft >= files:
+        return wanted
+    for limit in (files, hard):
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (limit, max(limit, hard)))
             break
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < wanted:
+    return min(wanted, max(1, soft - _RESERVED_FDS))
+
+
+def raise_open_files_limit(config: Config, log: Log) -> None:
+    """Make room for ``maxclients`` descriptors, or lower ``maxclients`` to what there is."""
+    wanted = config.maxclients
+    room = room_for_clients(wanted)
+    if room < wanted:
         log(
             "warning",
-            f"You requested maxclients of {config.maxclients} requiring at least {wanted} max "
-            f"file descriptors. Current maximum open files is {soft}. maxclients has been "
-            f"reduced to {max(1, soft - _RESERVED_FDS)} to compensate for low ulimit.",
+            f"You requested maxclients of {wanted} requiring at least {wanted + _RESERVED_FDS} "
+            f"max file descriptors. Current maximum open files is {room + _RESERVED_FDS}. "
+            f"maxclients has been reduced to {room} to compensate for low ulimit.",
         )
-        config.maxclients = max(1, soft - _RESERVED_FDS)
+        config.maxclients = room
+
+
+def check_maxclients(config: Config) -> None:
+    """CONFIG SET maxclients. Raises ConfigError when there is no room for so many."""
+    room = room_for_clients(config.maxclients)
+    if room < config.maxclients:
+        raise ConfigError(
+            "The operating system is not able to handle the specified number of clients, "
+            f"try with {room}"
+        )
 
 
 def tell_supervisor(state: str) -> None:
@@ -93,14 +114,23 @@ def stop_like_upstart() -> None:
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
-def report_crashes(log: Log) -> None:
+def report_crashes(wanted: bool, log: Log) -> None:
     """Have the interpreter write the stacks of all threads on a fatal signal, into the log."""
+    if not wanted:
+        faulthandler.disable()
+        return
     target = sys.stderr
     if log.path:
         with contextlib.suppress(OSError):
             target = open(log.path, "a", encoding="utf-8")  # noqa: SIM115  kept open for the crash
     with contextlib.suppress(ValueError, OSError, AttributeError):
         faulthandler.enable(file=target, all_threads=True)
+
+
+def disable_huge_pages() -> None:
+    """disable-thp: huge pages make a fork's copies huge, too. Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_THP_DISABLE, 1, 0, 0, 0)
 
 
 def set_oom_score(config: Config) -> None:

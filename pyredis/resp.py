@@ -71,8 +71,8 @@ class Error(Exception):
 
     def __init__(self, text: str | bytes) -> None:
         raw = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
-        # A line break inside an error would end the reply early.
-        self.text: bytes = raw.replace(b"\r", b" ").replace(b"\n", b" ")
+        # A line break inside an error would end the reply early; at the end it is dropped.
+        self.text: bytes = raw.rstrip(b"\r\n").replace(b"\r", b" ").replace(b"\n", b" ")
         super().__init__(self.text)
 
     @property

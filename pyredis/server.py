@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Iterable
 
 from pyredis.commands.registry import Table
+from pyredis.config import encode
 
 _MODULES = (
     "strings bitmaps lists sets hashes zsets zset_pops zset_ranges zset_algebra keys databases "
-    "ttl objects sorting wait connection clients pubsub transactions server introspection config "
-    "latency memory debug hyperloglog"
+    "ttl dump objects sorting wait connection clients tracking pubsub transactions server introspection config "
+    "latency memory debug acl hyperloglog geo streams stream_reads stream_groups "
+    "stream_claims stream_info"
 ).split()
 
 
-def command_table() -> Table:
-    """A fresh table: its counters belong to one server."""
+def command_table(renamed: Iterable[tuple[str, str]] = ()) -> Table:
+    """A fresh table: its counters belong to one server.
+
+    ``renamed`` gives old and new names, as ``rename-command`` does. Raises ValueError.
+    """
     names = [f"pyredis.commands.{name}" for name in _MODULES]
-    return Table.of(*(importlib.import_module(name) for name in names if importlib.util.find_spec(name)))
+    table = Table.of(
+        *(importlib.import_module(name) for name in names if importlib.util.find_spec(name))
+    )
+    for old, new in renamed:
+        table.rename(encode(old), encode(new))
+    return table

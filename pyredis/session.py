@@ -18,6 +18,7 @@ from pyredis.resp import RequestReader
 if TYPE_CHECKING:
     from pyredis.commands.registry import Entry
     from pyredis.keyspace import Database
+    from pyredis.tracking import Tracker
 
 REPLY_ON, REPLY_OFF, REPLY_SKIP_NEXT, REPLY_SKIP = range(4)
 
@@ -103,7 +104,9 @@ class Session:
         "reader",
         "reply_mode",
         "resp3",
+        "restricted",
         "shard_channels",
+        "tracker",
         "unsent_bytes",
         "unsent_pieces",
         "user",
@@ -120,8 +123,9 @@ class Session:
         self.name = b""
         self.lib_name = b""
         self.lib_ver = b""
-        self.user = b"default"
+        self.user: bytes | None = b"default"  # None may do everything
         self.authenticated = True
+        self.restricted = False  # the user may not do everything
         self.resp3 = False
         self.db = db
         self.reader = RequestReader()
@@ -139,6 +143,7 @@ class Session:
         self.no_touch = False
         self.no_evict = False
         self.monitor = False
+        self.tracker: Tracker | None = None  # how it tracks keys for its cache
         self.multi: list[tuple[Entry, list[bytes]]] | None = None
         self.multi_bytes = 0
         self.dirty_exec = ""  # "" , "cas" (a watched key changed) or "error" (bad queued command)

@@ -64,6 +64,7 @@ class Stats:
         self.cycles_ns = 0
         self.cycle_max_ns = 0
         self.cron_ns = 0
+        self.denied = dict.fromkeys(("auth", "command", "key", "channel"), 0)  # by ACL
 
     def count_error(self, error: Error) -> None:
         """An error reply was sent. Kinds are bounded, since scripts can invent them."""

@@ -39,14 +39,21 @@ _CLASSES: Final = {
     "z": "zadd zincr zrem zremrangebyscore zremrangebyrank zremrangebylex zpopmin zpopmax"
     " zinterstore zunionstore zdiffstore zrangestore geosearchstore georadiusstore",
     "t": "xadd xdel xtrim xsetid xgroup-create xgroup-createconsumer xgroup-setid"
-    " xgroup-destroy xgroup-delconsumer xclaim xautoclaim",
+    " xgroup-destroy xgroup-delconsumer",
     "x": "expired",
     "e": "evicted",
     "m": "keymiss",
     "n": "new",
-    "-": "pfcount",  # of no class: it only touches watched keys
+    "-": "pfcount mkstream",  # of no class: they only touch watched keys
 }
 EVENT_CLASS: Final = {event: kind for kind, events in _CLASSES.items() for event in events.split()}
+UNWATCHED: Final = frozenset(
+    (
+        "keymiss new xsetid xgroup-create xgroup-createconsumer xgroup-setid xgroup-destroy "
+        "xgroup-delconsumer"
+    ).split()
+)
+"""Events that are no changes to WATCH and to client-side caching."""
 
 
 class Unit:

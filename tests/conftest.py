@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.support import REDIS_SERVER, EngineClient, Node, RealRedis, Twin, new_client
+
+# Machines differ and are busy: no example fails for being slow.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture

@@ -122,7 +122,7 @@ def test_before_auth_requests_must_be_small() -> None:
 
 def test_binary_password() -> None:
     client = new_client()
-    client.engine.config.requirepass = b"p\xff\x00".decode("utf-8", "surrogateescape")
+    client.engine.config.set([("requirepass", b"p\xff\x00".decode("utf-8", "surrogateescape"))])
     other = client.another()
     assert other("AUTH", b"p\xff") == WRONG
     assert other("AUTH", b"p\xff\x00") == b"OK"

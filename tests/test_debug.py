@@ -156,7 +156,7 @@ def test_object(client: EngineClient) -> None:
     client.clock.advance(5000)
     text = client("DEBUG", "OBJECT", "k").decode()
     assert text.startswith("Value at:0x")
-    assert " refcount:1 encoding:embstr " in text
+    assert " refcount:1 encoding:embstr serializedlength:4 lru:" in text
     assert text.endswith(" lru_seconds_idle:5")
     client("RPUSH", "l", *(f"element {number}" * 10 for number in range(200)))
     assert " ql_nodes:4 ql_avg_node:50.00 ql_listpack_max:-2 " in (

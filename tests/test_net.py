@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 import trustme
 
+from pyredis.net.connection import Connection
 from pyredis.resp import encode_command
-from tests.support import Node, ReplyError, Status, WireClient, parse_reply
+from pyredis.session import Address
+from tests.support import Node, ReplyError, Status, WireClient, new_engine, parse_reply
 
 
 @contextlib.contextmanager
@@ -58,6 +60,46 @@ def test_a_large_value_comes_back(node: Node) -> None:
     assert client("SET", "big", value) == b"OK"
     assert client("STRLEN", "big") == len(value)
     assert client("GET", "big") == value
+
+
+def test_config_set_of_what_the_system_refuses(node: Node) -> None:
+    client = node.client()
+    taken = socket.create_server(("127.0.0.1", 0))
+    for setting, value, reason in (
+        ("bind", "127.0.0.1 192.0.2.1", b"bind') - Failed to bind to specified addresses."),
+        ("port", str(taken.getsockname()[1]), b"port') - Unable to listen on this port. Check"),
+        ("maxclients", "4294967295", b"maxclients') - The operating system is not able to"),
+        ("appendonly", "yes", b"appendonly') - the append-only file is not part of"),
+    ):
+        before = client("CONFIG", "GET", setting)
+        assert reason in client("CONFIG", "SET", setting, value)
+        assert client("CONFIG", "GET", setting) == before
+        assert node.client()("PING") == b"PONG"
+    taken.close()
+
+
+def test_output_waits_until_there_is_room() -> None:
+    near, far = socket.socketpair()
+    near.setblocking(False)
+    session = new_engine()[0].connect(Address("a", "b"))
+    connection = Connection(near, session)
+    session.out.append(b"x" * (1 << 22))
+    sent = connection.flush()
+    connection.want_write = True  # as the server does for what is left
+    left = session.unsent_bytes
+    assert 0 < sent == (1 << 22) - left
+    session.out += [b"y", b"z"]
+    assert connection.flush() == 0  # nothing is tried
+    assert (session.unsent_bytes, session.unsent_pieces) == (left + 2, 3)
+    received = 0
+    while session.unsent_bytes:
+        received += len(far.recv(1 << 20))
+        connection.flush(writable=True)
+    assert session.unsent_pieces == 0
+    while received < (1 << 22) + 2:
+        received += len(far.recv(1 << 20))
+    connection.close()
+    far.close()
 
 
 def test_maxclients(node: Node) -> None:

@@ -57,6 +57,40 @@ def test_start_up_text() -> None:
             assert node.log.count(text) == 1
 
 
+def test_commands_are_renamed_and_removed(tmp_path: Path) -> None:
+    conf = tmp_path / "redis.conf"
+    conf.write_text('save ""\nrename-command GET fetch\nrename-command FLUSHALL ""\n')
+    with running(str(conf)) as node:
+        client = node.client()
+        client("SET", "a", "1")
+        assert client("Fetch", "a") == b"1"
+        assert client("GET", "a").startswith(b"ERR unknown command 'GET'")
+        assert client("FLUSHALL").startswith(b"ERR unknown command 'FLUSHALL'")
+        assert client("COMMAND", "INFO", "get", "flushall") == [None, None]
+        assert client("COMMAND", "INFO", "fetch")[0][0] == b"get"
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("rename-command NOPE x", "No such command in rename-command"),
+        ("rename-command GET set", "Target command name already exists"),
+        ("loadmodule /x.so", "cannot be loaded"),
+        ("appendonly yes", "'appendonly' is not part of this version"),
+        ("replicaof 127.0.0.1 1", "'replicaof' is not part of this version"),
+        ("cluster-enabled yes", "'cluster-enabled' is not part of this version"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_at_start(
+    tmp_path: Path, line: str, reason: str
+) -> None:
+    conf = tmp_path / "redis.conf"
+    conf.write_text(f"{line}\n")
+    end = run(str(conf), "--port", "0")
+    assert end.returncode == 1
+    assert reason in end.stderr
+
+
 def test_config_file_stdin_and_arguments_in_order(tmp_path: Path) -> None:
     path = tmp_path / "redis.conf"
     path.write_text("maxmemory 1gb\ntimeout 7\n# a comment\ntcp-keepalive 11\n")

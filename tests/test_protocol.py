@@ -41,6 +41,32 @@ def test_reader_gives_the_same_requests_whatever_the_cuts(
         assert reader.held_bytes == 0
 
 
+@given(st.data(), st.randoms(use_true_random=False))
+@settings(max_examples=50)
+def test_reader_takes_many_arguments_at_once_whatever_they_hold(
+    data: st.DataObject, rng: random.Random
+) -> None:
+    odd = [b"", b"\r\n", b"\r\n$1\r\nx\r\n", b"$3", b"\0", b"x" * 1023, b"x" * 1024, b"y" * 3000]
+    argv = data.draw(st.lists(st.sampled_from([b"a", b"bcd", *odd]), min_size=16, max_size=60))
+    wire = encode_command(argv) + encode_command([b"PING"])
+    reader, found = RequestReader(), []
+    for piece in _cut(wire, rng):
+        reader.receive(piece)
+        while (request := reader.next()) is not None:
+            found.append(request)
+    assert found == [argv, [b"PING"]]
+    assert not reader.busy
+    assert reader.held_bytes == 0
+
+
+def test_reader_finds_the_wrong_byte_among_many_arguments() -> None:
+    for wrong in (b"+1\r\na\r\n", b"$-1\r\n", b"$01x\r\na\r\n"):
+        reader = RequestReader()
+        reader.receive(b"*40\r\n" + b"$2\r\nab\r\n" * 20 + wrong + b"$2\r\nab\r\n" * 20)
+        with pytest.raises(ProtocolError):
+            reader.next()
+
+
 def _cut(data: bytes, rng: random.Random) -> list[bytes]:
     cuts = sorted(rng.sample(range(len(data)), min(5, len(data))))
     return [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]

@@ -29,6 +29,11 @@ def syntax_error() -> NoReturn:
     raise Error(SYNTAX)
 
 
+def c_string(arg: bytes) -> bytes:
+    """An argument as error texts show it: they are made by C's printf, up to a NUL."""
+    return arg.split(b"\0", 1)[0]
+
+
 def subcommand_error(ctx: Context) -> NoReturn:
     """Raise the error for a subcommand with arguments that its arity lets through."""
     container, word = (arg[:128].decode("utf-8", "surrogateescape") for arg in ctx.argv[:2])

@@ -249,7 +249,7 @@ def bitpos(
         return -1 if wanted else 0
     if rest:
         syntax_error()
-    bits = _bit_range(len(value), start or b"0", end, unit)
+    bits = _bit_range(len(value), b"0" if start is None else start, end, unit)
     if bits.first > bits.last:
         return -1
     found = _find(value, wanted, bits)
@@ -282,8 +282,7 @@ def bitop(ctx: Context, operation: bytes, destination: bytes, *keys: bytes) -> R
     values = [db.read_string(key) or b"" for key in keys]
     size = max(map(len, values))
     if not size:
-        if db.write(destination) is not None:
-            db.remove(destination)
+        if db.remove(destination) is not None:  # even one past its time is deleted, not expired
             db.changed(destination, "del")
         return 0
     if name == b"NOT":

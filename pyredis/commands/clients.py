@@ -3,7 +3,7 @@
 CLIENT LIST has the fields of Redis in their order. Where our machinery differs the
 nearest true number stands: there is no reply buffer of fixed size, so ``rbs`` and
 ``rbp`` tell what lies ready in this batch, as ``obl`` does; ``oll`` and ``omem`` tell
-what the connection could not take yet. ``redir`` is -1 as long as nobody tracks keys.
+what the connection could not take yet.
 
 A client that kills another one ends it on the spot: it leaves all queues and channels,
 and receives nothing more. One that kills itself still gets its reply.
@@ -21,6 +21,7 @@ from pyredis.commands.registry import Group
 from pyredis.context import Context
 from pyredis.resp import NO_REPLY, OK, Error, Reply, Verbatim
 from pyredis.session import REPLY_OFF, REPLY_ON, REPLY_SKIP_NEXT, Session
+from pyredis.tracking import Mode
 
 command = Group("connection", acl="connection")
 
@@ -56,11 +57,15 @@ def client(ctx: Context) -> Reply:
 
 
 def _flags(session: Session) -> str:
+    tracker = session.tracker
     marks = {
         "O": session.monitor,
         "P": session.kind == "pubsub",
         "x": session.multi is not None,
         "b": session.blocked is not None,
+        "t": tracker is not None,
+        "R": tracker is not None and tracker.broken,
+        "B": tracker is not None and tracker.mode is Mode.BCAST,
         "d": session.dirty_exec == "cas",
         "c": session.closing == "reply",
         "A": session.closing == "now",
@@ -105,8 +110,8 @@ def client_line(ctx: Context, session: Session) -> bytes:
         "tot-mem": session.memory_bytes(),
         "events": "rw" if session.unsent_bytes else "r",
         "cmd": session.last_command.name if session.last_command else "NULL",
-        "user": _text(session.user),
-        "redir": -1,
+        "user": "(superuser)" if session.user is None else _text(session.user),
+        "redir": session.tracker.redirect if session.tracker is not None else -1,
         "resp": 3 if session.resp3 else 2,
         "lib-name": _text(session.lib_name),
         "lib-ver": _text(session.lib_ver),
@@ -305,7 +310,7 @@ def client_kill(ctx: Context, *filters: bytes) -> Reply:
         if not _kill(ctx, [lambda session: session.address.peer == address]):
             raise Error("ERR No such client")
         return OK
-    tests, skip_me = _kill_tests(filters)
+    tests, skip_me = _kill_tests(ctx, filters)
     if skip_me:
         tests.append(lambda session: session is not ctx.session)
     return _kill(ctx, tests)
@@ -320,13 +325,13 @@ def _kill(ctx: Context, tests: list[Test]) -> int:
     return len(found)
 
 
-def _kill_tests(filters: tuple[bytes, ...]) -> tuple[list[Test], bool]:
+def _kill_tests(ctx: Context, filters: tuple[bytes, ...]) -> tuple[list[Test], bool]:
     """The filters as functions, and whether the caller is spared. The last of a kind holds."""
     tests: dict[bytes, Test] = {}
     skip_me = True
     if len(filters) % 2:
         # Redis reads from the left: what comes before the odd word is judged first.
-        _kill_tests(filters[:-1])
+        _kill_tests(ctx, filters[:-1])
         syntax_error()
     for word, value in zip(filters[::2], filters[1::2], strict=True):
         name = word.upper()
@@ -335,11 +340,11 @@ def _kill_tests(filters: tuple[bytes, ...]) -> tuple[list[Test], bool]:
                 syntax_error()
             skip_me = value.upper() == b"YES"
         else:
-            tests[name] = _kill_test(name, value)
+            tests[name] = _kill_test(ctx, name, value)
     return list(tests.values()), skip_me
 
 
-def _kill_test(name: bytes, value: bytes) -> Test:
+def _kill_test(ctx: Context, name: bytes, value: bytes) -> Test:
     if name == b"ID":
         number = integer_in(value, 1, INT64_MAX, "ERR client-id should be greater than 0")
         return lambda session: session.id == number
@@ -353,7 +358,7 @@ def _kill_test(name: bytes, value: bytes) -> Test:
         local = _text(value)
         return lambda session: session.address.local == local
     if name == b"USER":
-        if value != b"default":
+        if value not in ctx.engine.acl.users:
             raise Error(f"ERR No such user '{_text(value)}'")
         return lambda session: session.user == value
     syntax_error()

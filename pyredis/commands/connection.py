@@ -1,17 +1,15 @@
 """Connections: who the client is, which protocol it speaks, which database it sees.
 
-AUTH and HELLO know one user, ``default``, whose password is ``requirepass``. Passwords
-are compared in constant time and kept out of MONITOR and the slow log.
+Who may be whom is asked of `engine.guard`. Passwords are kept out of MONITOR and the slow log.
 """
 
 from __future__ import annotations
 
-import hmac
 from typing import Final
 
+from pyredis.acl import DEFAULT
 from pyredis.commands.args import INT64_MAX, INT64_MIN, integer_in, syntax_error
 from pyredis.commands.registry import Group
-from pyredis.config_types import encode
 from pyredis.context import Context
 from pyredis.resp import OK, PONG, Error, Reply, Simple
 from pyredis.session import REPLY_ON
@@ -81,21 +79,12 @@ def auth(ctx: Context, *credentials: bytes) -> Reply:
         syntax_error()
     ctx.redact(1, 2)
     if len(credentials) == 1:
-        if not ctx.config.requirepass:
+        if ctx.engine.acl.default.nopass:
             raise Error(_NO_PASSWORD)
-        credentials = (b"default", *credentials)
-    _authenticate(ctx, *credentials)
-    return OK
-
-
-def _authenticate(ctx: Context, user: bytes, password: bytes) -> None:
-    """Make the session that user's, or raise WRONGPASS. Without a password any will do."""
-    wanted = encode(ctx.config.requirepass)
-    if user != b"default" or (wanted and not hmac.compare_digest(wanted, password)):
+        credentials = (DEFAULT, *credentials)
+    if not ctx.engine.guard.login(ctx.session, "AUTH", *credentials):
         raise Error(_WRONG_PASSWORD)
-    ctx.session.user = user
-    ctx.session.authenticated = True
-    ctx.engine.refresh(ctx.session)
+    return OK
 
 
 @command(
@@ -119,13 +108,14 @@ def hello(ctx: Context, protover: bytes | None = None, *options: bytes) -> Reply
         version = integer_in(protover, INT64_MIN, INT64_MAX, complaint)
         if version not in (2, 3):
             raise Error("NOPROTO unsupported protocol version")
-    user = password = name = None
+    user: tuple[bytes, ...] = ()
+    name: bytes | None = None
     at = 0
     while at < len(options):
         option, left = options[at].upper(), len(options) - at - 1
         if option == b"AUTH" and left >= 2:
             ctx.redact(at + 3, at + 4)
-            user, password = options[at + 1 : at + 3]
+            user = options[at + 1 : at + 3]
             at += 3
         elif option == b"SETNAME" and left >= 1:
             name = check_name(options[at + 1], "Client names")
@@ -133,9 +123,10 @@ def hello(ctx: Context, protover: bytes | None = None, *options: bytes) -> Reply
         else:
             shown = options[at].decode("utf-8", "surrogateescape")
             raise Error(f"ERR Syntax error in HELLO option '{shown}'")
-    if user is not None and password is not None:
-        _authenticate(ctx, user, password)
-    if ctx.config.requirepass and not session.authenticated:
+    login = ctx.engine.guard.login
+    if user and not login(session, "HELLO", *user):
+        raise Error(_WRONG_PASSWORD)
+    if not session.authenticated:
         raise Error(_HELLO_FIRST_AUTH)
     if name is not None:
         session.name = name
@@ -190,11 +181,11 @@ def reset(ctx: Context) -> Reply:
         del engine.monitors[session]
     engine.discard(session)
     engine.pubsub.forget(session)
+    engine.untrack(session)
     session.db = ctx.db = ctx.ks.dbs[0]
     session.resp3 = False
     session.name = b""
-    session.user = b"default"
-    session.authenticated = not ctx.config.requirepass
+    engine.guard.greet(session)
     session.reply_mode = REPLY_ON
     session.no_touch = session.no_evict = False
     engine.refresh_all()

@@ -85,13 +85,17 @@ def _lazy(ctx: Context, mode: tuple[bytes, ...]) -> bool:
 
 
 def flush(ctx: Context, dbs: Iterable[Database], *, lazy: bool) -> None:
-    """Empty databases: counts every key as a change, spoils transactions that watch one."""
+    """Empty databases: counts every key as a change, spoils transactions that watch one.
+
+    Clients that track keys are told to forget all.
+    """
     for db in dbs:
         ctx.engine.touch_all_watched(db)
         ctx.ks.dirty += len(db.data)
         data, _ = db.clear()
         if lazy:
             ctx.engine.lazyfree.add_database(data)
+    ctx.engine.tracking.flush()
 
 
 @command(

@@ -22,6 +22,8 @@ from pyredis.context import Context
 from pyredis.digest import ZERO, data_digest, value_digest
 from pyredis.glob import compile_glob
 from pyredis.keyspace import Value
+from pyredis.persistence.encoding import Encoder
+from pyredis.persistence.values import VERSION_DEFAULT, encode_value, value_type
 from pyredis.quoting import parse_memory, quote
 from pyredis.resp import (
     NO_REPLY,
@@ -313,6 +315,7 @@ def _object(ctx: Context, key: bytes) -> Reply:
     text = (
         f"Value at:{id(value):#x} refcount:{reference_count(value, ctx.config)} "
         f"encoding:{encoding_name(value, ctx.config).decode()} "
+        f"serializedlength:{_serialized_bytes(value, ctx.config.rdbcompression)} "
         f"lru:{(ctx.ks.lru_clock - idle_s) & _LRU_CLOCK_MAX} lru_seconds_idle:{idle_s}"
     )
     if isinstance(value, List) and value.encoding(ctx.config) == b"quicklist":
@@ -323,6 +326,12 @@ def _object(ctx: Context, key: bytes) -> Reply:
             f"ql_uncompressed_size:{sum(map(len, value))}"
         )
     return Simple(text.encode())
+
+
+def _serialized_bytes(value: Value, compresses: bool) -> int:
+    """What the value takes in an RDB file, without its type."""
+    kind = value_type(value, VERSION_DEFAULT)
+    return sum(map(len, encode_value(value, kind, Encoder(compresses))))
 
 
 def _existing(ctx: Context, key: bytes) -> Value:

@@ -7,9 +7,9 @@ and touches watched keys, but there is no event and the command is not refused l
 
 from __future__ import annotations
 
-from functools import reduce
 from typing import Final
 
+from pyredis.commands.args import c_string
 from pyredis.commands.registry import Group, first, span
 from pyredis.commands.strings import editable
 from pyredis.context import Context
@@ -21,7 +21,7 @@ command = Group("hyperloglog", acl="hyperloglog")
 
 _NOT_HLL: Final = "WRONGTYPE Key is not a valid HyperLogLog string value."
 _CORRUPT: Final = "INVALIDOBJ Corrupted HLL object detected"
-_TEST_ELEMENTS: Final = 20_000
+_TEST_ELEMENTS: Final = 10_000
 _TEST_SPARSE_MAX_BYTES: Final = 3000
 _TEST_ERROR_MAX: Final = 6 * 1.04 / hll.REGISTERS**0.5
 
@@ -97,8 +97,7 @@ def pfcount(ctx: Context, key: bytes, *others: bytes) -> Reply:
     """Estimates how many different elements one HyperLogLog has seen, or several together."""
     db = ctx.db
     if others:
-        found = [_checked(db.read(name)) for name in (key, *others)]
-        return hll.estimate(_merged(found))
+        return hll.estimate(_merged(ctx, (key, *others))[0])
     old = _checked(db.read(key))
     if old is None:
         return 0
@@ -118,16 +117,15 @@ def pfcount(ctx: Context, key: bytes, *others: bytes) -> Reply:
     keys=first("RW access insert") + span("RO access", at=2),
     since="2.8.9",
     complexity="O(N) to merge N HyperLogLogs, but with high constant times.",
-    usage="destkey sourcekey [sourcekey ...]",
+    usage="destkey [sourcekey [sourcekey ...]]",
 )
 def pfmerge(ctx: Context, destkey: bytes, *sourcekeys: bytes) -> Reply:
     """Adds to a HyperLogLog all that others have seen, and makes it if need be."""
     db = ctx.db
-    found = [_checked(db.read(name)) for name in (destkey, *sourcekeys)]
-    merged = _merged(found)
+    merged, any_dense = _merged(ctx, (destkey, *sourcekeys))
     old = _checked(db.write(destkey))
     value = _created(ctx, destkey) if old is None else editable(db, destkey, old)
-    if any(each is not None and not hll.is_sparse(each) for each in found):
+    if any_dense:
         hll.make_dense(value)
     hll.raise_to(value, merged, ctx.config.hll_sparse_max_bytes)
     hll.forget_count(value)
@@ -135,10 +133,18 @@ def pfmerge(ctx: Context, destkey: bytes, *sourcekeys: bytes) -> Reply:
     return OK
 
 
-def _merged(values: list[bytes | bytearray | None]) -> bytes:
-    """The highest of each register, 0 where there is no value."""
-    all_registers = [_registers(value) for value in values if value is not None]
-    return reduce(hll.higher, all_registers, bytes(hll.REGISTERS))
+def _merged(ctx: Context, keys: tuple[bytes, ...]) -> tuple[bytes, bool]:
+    """The highest of each register, 0 where there is no value; and whether any value is dense.
+
+    Keys are looked up and merged one by one, as the first that fails ends it.
+    """
+    merged, any_dense = bytes(hll.REGISTERS), False
+    for key in keys:
+        value = _checked(ctx.db.read(key))
+        if value is not None:
+            any_dense |= not hll.is_sparse(value)
+            merged = hll.higher(merged, _registers(value))
+    return merged, any_dense
 
 
 # For tests of the server
@@ -166,7 +172,7 @@ def pfdebug(ctx: Context, subcommand: bytes, key: bytes) -> Reply:
     value = editable(ctx.db, key, old)
     word = subcommand.upper()
     if word == b"GETREG":
-        _make_dense(ctx, value)
+        _make_dense(ctx, value, subcommand, key)
         return list(hll.registers(value))
     if word == b"DECODE":
         if not hll.is_sparse(value):
@@ -175,11 +181,11 @@ def pfdebug(ctx: Context, subcommand: bytes, key: bytes) -> Reply:
     if word == b"ENCODING":
         return Simple(b"sparse" if hll.is_sparse(value) else b"dense")
     if word == b"TODENSE":
-        return 1 if _make_dense(ctx, value) else 0
-    raise Error(b"ERR Unknown PFDEBUG subcommand '%b'" % subcommand)
+        return 1 if _make_dense(ctx, value, subcommand, key) else 0
+    raise Error(b"ERR Unknown PFDEBUG subcommand '%b'" % c_string(subcommand))
 
 
-def _make_dense(ctx: Context, value: bytearray) -> bool:
+def _make_dense(ctx: Context, value: bytearray, subcommand: bytes, key: bytes) -> bool:
     """Make it dense; that is propagated, but it is no change of the data."""
     try:
         done = hll.make_dense(value)
@@ -187,7 +193,7 @@ def _make_dense(ctx: Context, value: bytearray) -> bool:
         raise Error(_CORRUPT) from None
     if done:
         ctx.ks.dirty += 1
-        ctx.propagate(*ctx.argv)
+        ctx.propagate(b"PFDEBUG", subcommand, key)
     return done
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
+from pyredis.acl_rules import CATEGORIES
 from pyredis.commands.args import syntax_error
 from pyredis.commands.help import help_reply
 from pyredis.commands.registry import Entry, Group, KeySpec, Table
@@ -30,10 +31,6 @@ _FLAGS: Final = (
     "allow_busy"
 )
 """The flags that are shown, in Redis' order; ``may_replicate`` is for the server only."""
-_CATEGORIES: Final = (
-    "keyspace read write set sortedset list hash string bitmap hyperloglog geo stream pubsub "
-    "admin fast slow blocking dangerous connection transaction scripting"
-)
 
 
 @command(
@@ -58,7 +55,7 @@ def command_(ctx: Context) -> Reply:
 )
 def command_count(ctx: Context) -> Reply:
     """Counts the commands, without their subcommands."""
-    return len(ctx.engine.table.entries)
+    return sum(1 for _ in ctx.engine.table.served())
 
 
 @command(
@@ -123,7 +120,7 @@ def command_docs(ctx: Context, *names: bytes) -> Reply:
     if names:
         entries = [_by_wire_name(table, name) for name in names]
     else:
-        entries = list(table.entries.values())
+        entries = list(table.served())
     return {_name(entry): _docs(table, entry) for entry in entries if entry is not None}
 
 
@@ -205,7 +202,7 @@ def _remembered(table: Table, kind: str, entry: Entry, make: Callable[[], _T]) -
 
 
 def _all_info(table: Table) -> Reply:
-    return [_info(table, entry) for entry in table.entries.values()]
+    return [_info(table, entry) for entry in table.served()]
 
 
 def _info(table: Table, entry: Entry) -> Reply:
@@ -220,7 +217,7 @@ def _make_info(table: Table, entry: Entry) -> Reply:
         spec.arity,
         _statuses(name for name in _FLAGS.split() if name in flags),
         *legacy_range(spec),
-        _statuses(f"@{name}" for name in _CATEGORIES.split() if name in spec.categories),
+        _statuses(f"@{name}" for name in CATEGORIES if name in spec.categories),
         SetReply(tip.encode() for tip in spec.tips),
         SetReply(map(_key_spec, spec.keys)),
         # Redis sends a set if there are none, an array otherwise.

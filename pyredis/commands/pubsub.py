@@ -109,6 +109,8 @@ def punsubscribe(ctx: Context, *patterns: bytes) -> Reply:
 )
 def ssubscribe(ctx: Context, *channels: bytes) -> Reply:
     """Has the messages to these shard channels sent to the client."""
+    if ctx.ks.unit.depth:  # in a transaction, where only SUBSCRIBE and PSUBSCRIBE still work
+        raise Error("ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client")
     return _change(ctx, b"ssubscribe", ctx.engine.pubsub.ssubscribe, channels)
 
 

@@ -266,9 +266,35 @@ class Table:
                 self.by_token[name.encode()] = entry
                 self.by_token[name.lower().encode()] = entry
         self.memo: dict[str, Any] = {}  # what was derived from the entries, by purpose
+        self._index()
+
+    def _index(self) -> None:
         self.of_two = self._taking(2)
         self.of_three = self._taking(3)
         self.of_four = self._taking(4)
+
+    def rename(self, old: bytes, new: bytes) -> None:
+        """Have a command answer to another name only, or to none where ``new`` is empty.
+
+        Its entry stays among ``entries``, under its own name: rights and statistics go by that.
+        Raises ValueError, with Redis' words, when there is no such command or the new name is
+        taken; nothing has changed then.
+        """
+        entry = self.by_token.get(old.upper())
+        if entry is None:
+            raise ValueError("No such command in rename-command")
+        if new.upper() in self.by_token:
+            raise ValueError("Target command name already exists")
+        for token in [token for token in self.by_token if token.upper() == old.upper()]:
+            del self.by_token[token]
+        if new:
+            self.by_token[new.upper()] = self.by_token[new.lower()] = entry
+        self._index()
+
+    def served(self) -> Iterator[Entry]:
+        """The entries, without subcommands, that clients can reach by a name."""
+        reachable = {id(entry) for entry in self.by_token.values()}
+        return (entry for entry in self.entries.values() if id(entry) in reachable)
 
     def _taking(self, count: int) -> dict[bytes, Entry]:
         """The commands without subcommands that accept a request of ``count`` parts."""

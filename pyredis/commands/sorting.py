@@ -89,7 +89,7 @@ class Options:
 )
 def sort(ctx: Context, key: bytes, *args: bytes) -> Reply:
     """Sorts the elements of a list, set or sorted set; shows or stores them."""
-    options = _parse(args, may_store=True)
+    options = _parse(ctx, args, may_store=True)
     found = _run(ctx, key, options)
     if options.store is None:
         return found
@@ -98,8 +98,7 @@ def sort(ctx: Context, key: bytes, *args: bytes) -> Reply:
         values = [b"" if value is None else value for value in found]
         db.replace(options.store, List.of(values, ctx.config.list_max_listpack_size))
         db.changed(options.store, "sortstore", len(values))
-    elif db.peek(options.store) is not None:
-        db.remove(options.store)
+    elif db.remove(options.store) is not None:  # one past its time too, which is no expiry
         db.changed(options.store, "del")
     return len(found)
 
@@ -115,11 +114,11 @@ def sort(ctx: Context, key: bytes, *args: bytes) -> Reply:
 )
 def sort_ro(ctx: Context, key: bytes, *args: bytes) -> Reply:
     """Sorts as SORT does, but never stores, so replicas may run it."""
-    return _run(ctx, key, _parse(args, may_store=False))
+    return _run(ctx, key, _parse(ctx, args, may_store=False))
 
 
-def _parse(args: tuple[bytes, ...], *, may_store: bool) -> Options:
-    """The options; raises a syntax error, or that of a LIMIT that is no number."""
+def _parse(ctx: Context, args: tuple[bytes, ...], *, may_store: bool) -> Options:
+    """The options; raises a syntax error, or that of a LIMIT or a right that is missing."""
     options = Options()
     at, end = 0, len(args)
     while at < end:
@@ -141,14 +140,28 @@ def _parse(args: tuple[bytes, ...], *, may_store: bool) -> Options:
             options.by = args[at + 1]
             if b"*" not in options.by:
                 options.sorts = False
+            else:
+                _check_rights(ctx, "BY")
             at += 1
         elif word == b"GET" and left:
+            _check_rights(ctx, "GET")
             options.gets.append(args[at + 1])
             at += 1
         else:
             syntax_error()
         at += 1
     return options
+
+
+def _check_rights(ctx: Context, option: str) -> None:
+    """BY and GET read keys that nobody can foresee, so the user must have the right to all."""
+    session, engine = ctx.session, ctx.engine
+    if session.restricted:
+        entry = engine.table.find(ctx.argv)
+        assert entry is not None
+        if not engine.guard.may_read_all_keys(session, entry, ctx.argv):
+            text = f"ERR {option} option of SORT denied due to insufficient ACL permissions."
+            raise Error(text)
 
 
 def _run(ctx: Context, key: bytes, options: Options) -> list[bytes | None]:

@@ -1,7 +1,7 @@
 """Transactions: MULTI queues, EXEC runs the queue as one unit, WATCH makes it conditional.
 
 Queueing itself is a gate (``gates.queue_in_multi``), and so is refusing what may not be
-queued. EXEC holds the unit of effects open, so that all its commands reach the AOF and
+queued; EXEC asks once more whether the user has the right to it. EXEC holds the unit of effects open, so that all its commands reach the AOF and
 the replicas together, and blocked clients are served only after the last of them.
 
 Each reply is encoded as soon as its command has run: a later command may change a value
@@ -59,7 +59,14 @@ def exec_(ctx: Context) -> Reply:
     unit.depth += 1
     try:
         for entry, argv in queue:
-            encode_into(reply, engine.call(session, entry, argv), session.resp3)
+            problem = None
+            if session.restricted:
+                problem = engine.guard.refusal_at_exec(session, entry, argv)
+            if problem is None:
+                encode_into(reply, engine.call(session, entry, argv), session.resp3)
+            else:
+                engine.stats.count_error(problem)
+                encode_into(reply, problem, session.resp3)
     finally:
         unit.depth -= 1
     return reply

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pyredis.commands.args import INT64_MAX, INT64_MIN, integer
+from pyredis.commands.args import INT64_MAX, INT64_MIN, c_string, integer
 from pyredis.commands.registry import Group, first
 from pyredis.context import Context
 from pyredis.resp import Error, Reply
@@ -119,7 +119,7 @@ def _conditions(args: tuple[bytes, ...]) -> frozenset[bytes]:
     """The conditions asked for; raises for unknown and for contradicting ones."""
     for arg in args:
         if arg.upper() not in _CONDITIONS:
-            raise Error(b"ERR Unsupported option " + arg)
+            raise Error(b"ERR Unsupported option " + c_string(arg))
     wanted = frozenset(arg.upper() for arg in args)
     if b"NX" in wanted and len(wanted) > 1:
         raise Error("ERR NX and XX, GT or LT options at the same time are not compatible")

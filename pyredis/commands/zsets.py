@@ -60,8 +60,7 @@ def store(
     if zset.scores:
         db.replace(key, zset)
         db.changed(key, event)
-    elif db.write(key) is not None:
-        db.remove(key)
+    elif db.remove(key) is not None:  # one past its time too, which is no expiry
         db.changed(key, "del")
     return len(zset.scores)
 

@@ -1,8 +1,9 @@
 """One client's socket: bytes in for its session, the session's output out.
 
 Shell. Sockets never block. ``flush`` hands over what the engine left in ``session.out``;
-what the kernel does not take stays in ``_unsent`` until there is room. TLS is the same
-connection with OpenSSL between: its memory buffers neither know nor need a socket.
+what the kernel does not take stays in ``unsent`` until there is room, and until then nothing
+is tried: a subscriber that never reads costs no more than the queueing of its messages. TLS
+is the same connection with OpenSSL between: its memory buffers neither know nor need a socket.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Connection:
         self.sock = sock
         self.fd = sock.fileno()
         self.session = session
-        self.want_write = False
+        self.want_write = False  # the poller will tell when there is room
         self.broken = False
         self.unsent: deque[bytes | memoryview] = deque()
         self._recv = sock.recv
@@ -45,10 +46,11 @@ class Connection:
         except OSError:
             return b""
 
-    def flush(self) -> int:
+    def flush(self, writable: bool = False) -> int:
         """Send what can be sent now; returns the number of bytes.
 
-        Afterwards ``session.unsent_bytes`` says what is left and ``broken`` whether the
+        Output waits behind what was not sent before until ``writable`` says that there is
+        room. Afterwards ``session.unsent_bytes`` says what is left and ``broken`` whether the
         connection turned out to be dead.
         """
         out = self.session.out
@@ -66,10 +68,13 @@ class Connection:
                 return 0
             if sent < len(data):
                 self.unsent.append(memoryview(data)[sent:])
-                self._count_unsent()
+                self._count_unsent(len(data) - sent)
             return sent
         self.unsent.extend(out)
+        self._count_unsent(sum(map(len, out)))
         out.clear()
+        if self.want_write and not writable:
+            return 0
         total = 0
         try:
             while self.unsent and total < _WRITE_MAX_BYTES:
@@ -80,7 +85,7 @@ class Connection:
             pass
         except OSError:
             self.broken = True
-        self._count_unsent()
+        self._count_unsent(-total)
         return total
 
     def _consume(self, count: int) -> None:
@@ -93,8 +98,8 @@ class Connection:
             count -= len(piece)
             unsent.popleft()
 
-    def _count_unsent(self) -> None:
-        self.session.unsent_bytes = sum(map(len, self.unsent))
+    def _count_unsent(self, more_bytes: int) -> None:
+        self.session.unsent_bytes += more_bytes
         self.session.unsent_pieces = len(self.unsent)
 
     @property
@@ -150,7 +155,7 @@ class TLSConnection(Connection):
             return b"".join(pieces)
         return None if data else b""
 
-    def flush(self) -> int:
+    def flush(self, writable: bool = False) -> int:
         """Encrypt and send what can be sent now."""
         out = self.session.out
         if out and self._ready:
@@ -162,12 +167,12 @@ class TLSConnection(Connection):
                 self.error = error.reason or str(error)
                 self.broken = True
                 return 0
-        return self._push()
+        return self._push(writable)
 
-    def _push(self) -> int:
+    def _push(self, writable: bool = False) -> int:
         held = self.session.out[:]
         self.session.out[:] = [self._outgoing.read()] if self._outgoing.pending else []
         try:
-            return super().flush()
+            return super().flush(writable)
         finally:
             self.session.out[:] = held

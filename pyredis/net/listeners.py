@@ -23,7 +23,7 @@ class Listener:
     path: str = ""  # of a Unix socket
 
 
-def _bind(host: str, port: int, backlog: int) -> socket.socket:
+def _bind(host: str, port: int, backlog: int, mark: int) -> socket.socket:
     wildcard = {"*": "0.0.0.0", "::*": "::"}
     host = wildcard.get(host, host)
     family, kind, proto, _, address = socket.getaddrinfo(
@@ -34,6 +34,8 @@ def _bind(host: str, port: int, backlog: int) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if mark:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
         sock.bind(address)
         sock.listen(backlog)
         sock.setblocking(False)
@@ -44,9 +46,11 @@ def _bind(host: str, port: int, backlog: int) -> socket.socket:
 
 
 def listen_tcp(
-    hosts: tuple[str, ...], port: int, backlog: int, tls: bool = False
+    hosts: tuple[str, ...], port: int, backlog: int, tls: bool = False, mark: int = 0
 ) -> list[Listener]:
     """Listen on every host. One with a leading ``-`` may be missing on this machine.
+
+    ``mark`` is for the routing and packet filters of Linux; setting one takes a privilege.
 
     All or nothing: raises ListenError, with the sockets opened so far closed again.
     """
@@ -56,7 +60,7 @@ def listen_tcp(
         optional = host.startswith("-")
         name = host[1:] if optional else host
         try:
-            found.append(Listener(_bind(name, port, backlog), tls))
+            found.append(Listener(_bind(name, port, backlog, mark), tls))
         except OSError as error:
             no_such = error.errno in missing or isinstance(error, socket.gaierror)
             if optional and no_such:

@@ -15,6 +15,7 @@ import os
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pyredis.net.connection import Connection, TLSConnection
@@ -57,6 +58,7 @@ class Server:
         self.connections: dict[int, Connection] = {}
         self._poller = best_poller(loop, self._on_ready)
         self._listeners: list[Listener] = []
+        self._tcp_bound: tuple[tuple[str, ...], int] | None = None  # what they were opened for
         self._tls: ssl.SSLContext | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ms: int | None = None
@@ -71,10 +73,10 @@ class Server:
         config = self.config
         try:
             if config.port:
-                self._listen(listen_tcp(config.bind, config.port, config.tcp_backlog))
+                self._listen(self._open_tcp(config.port))
             if config.tls_port:
                 self._tls = server_context(config)
-                self._listen(listen_tcp(config.bind, config.tls_port, config.tcp_backlog, True))
+                self._listen(self._open_tcp(config.tls_port, tls=True))
             if config.unixsocket:
                 self._listen(
                     [listen_unix(config.unixsocket, config.unixsocketperm, config.tcp_backlog)]
@@ -82,7 +84,12 @@ class Server:
         except (ListenError, TLSError):
             self._stop_listening()
             raise
-        config.subscribe(("port", "bind"), self._relisten_tcp)
+        self._tcp_bound = (config.bind, config.port)
+        for name, problem in (
+            ("port", "Unable to listen on this port. Check server logs."),
+            ("bind", "Failed to bind to specified addresses."),
+        ):
+            config.subscribe((name,), partial(self._relisten_tcp, problem))
         config.subscribe(
             [name for name in config_names(config) if name.startswith("tls-")
              and name not in ("tls-replication", "tls-cluster")],
@@ -100,13 +107,17 @@ class Server:
                 timer.cancel()
         self._stop_listening()
         for connection in list(self.connections.values()):
-            connection.flush()
+            connection.flush(writable=True)
             self._drop(connection)
         self._poller.close()
 
     def wake(self) -> None:
         """Run the end of a batch soon, though no client has sent anything."""
         self.loop.call_soon(self._finish)
+
+    def _open_tcp(self, port: int, tls: bool = False) -> list[Listener]:
+        config = self.config
+        return listen_tcp(config.bind, port, config.tcp_backlog, tls, config.socket_mark_id)
 
     def _listen(self, listeners: list[Listener]) -> None:
         for listener in listeners:
@@ -121,26 +132,34 @@ class Server:
             if listener.path and os.path.exists(listener.path):
                 os.unlink(listener.path)
 
-    def _relisten_tcp(self) -> None:
-        """CONFIG SET port or bind: the new sockets first, then the old ones go."""
+    def _relisten_tcp(self, problem: str) -> None:
+        """CONFIG SET port or bind: the new sockets first, then the old ones go.
+
+        Raises ConfigError with ``problem``; the old sockets may be closed then.
+        """
         from pyredis.config import ConfigError
 
         config = self.config
-        held = [each.sock.getsockname()[:2] for each in self._listeners
-                if not each.path and not each.tls]
+        if self._tcp_bound == (config.bind, config.port):
+            return  # the change was refused: what is open is what is wanted again
         fresh: list[Listener] = []
-        same_port = any(port == config.port for _, port in held)
-        if same_port:
+        if any(
+            each.sock.getsockname()[1] == config.port
+            for each in self._listeners
+            if not each.path and not each.tls
+        ):
             # An address cannot be bound twice, so the old sockets have to go first.
             self._stop_listening(keep=lambda each: bool(each.path) or each.tls)
+            self._tcp_bound = None
         try:
             if config.port:
-                fresh = listen_tcp(config.bind, config.port, config.tcp_backlog)
+                fresh = self._open_tcp(config.port)
         except ListenError as error:
             self.log("warning", str(error))
-            raise ConfigError("Unable to listen on this port") from error
+            raise ConfigError(problem) from error
         self._stop_listening(keep=lambda each: bool(each.path) or each.tls)
         self._listen(fresh)
+        self._tcp_bound = (config.bind, config.port)
 
     def _relisten_tls(self) -> None:
         """CONFIG SET tls-...: a new context, and new sockets if the port is another one."""
@@ -158,9 +177,9 @@ class Server:
         ports = {each.sock.getsockname()[1] for each in self._listeners if each.tls}
         if ports != {config.tls_port}:
             try:
-                fresh = listen_tcp(config.bind, config.tls_port, config.tcp_backlog, True)
+                fresh = self._open_tcp(config.tls_port, tls=True)
             except ListenError as error:
-                raise ConfigError("Unable to listen on this port") from error
+                raise ConfigError("Unable to listen on this port. Check server logs.") from error
             self._stop_listening(keep=lambda each: not each.tls)
             self._listen(fresh)
 
@@ -184,7 +203,7 @@ class Server:
             self._refuse(sock, _TOO_MANY)
             return
         address = _address(sock, peer, listener)
-        if not address.loopback and config.protected_mode and not config.requirepass:
+        if not address.loopback and config.protected_mode and engine.acl.default.nopass:
             self._refuse(sock, _PROTECTED)
             return
         if not listener.path:
@@ -241,7 +260,7 @@ class Server:
                     self._hung_up(connection)
                     continue
             if events & WRITABLE:
-                self._send(connection)
+                self._send(connection, writable=True)
         stats = engine.stats
         stats.reads += reads
         stats.input_bytes += received
@@ -281,9 +300,9 @@ class Server:
         if engine.exit_status is not None:
             self.on_exit(engine.exit_status)
 
-    def _send(self, connection: Connection) -> None:
+    def _send(self, connection: Connection, writable: bool = False) -> None:
         stats = self.engine.stats
-        stats.output_bytes += connection.flush()
+        stats.output_bytes += connection.flush(writable)
         stats.writes += 1
         if connection.unsent or connection.want_write or connection.broken:
             if connection.broken:

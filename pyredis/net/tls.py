@@ -53,6 +53,11 @@ def server_context(config: Config) -> ssl.SSLContext:
             context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
         if config.tls_ciphers:
             context.set_ciphers(config.tls_ciphers)
+        if config.tls_ciphersuites:
+            set_ciphersuites = getattr(context, "set_ciphersuites", None)  # since Python 3.15
+            if set_ciphersuites is None:
+                raise TLSError("tls-ciphersuites cannot be set with this version of Python")
+            set_ciphersuites(config.tls_ciphersuites)
         if config.tls_prefer_server_ciphers:
             context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
         if not config.tls_session_caching:

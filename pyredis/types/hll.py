@@ -28,7 +28,7 @@ How runs split and join in Redis is part of the format, since the bytes show it.
 Python's way. Reversing the bytes makes dense registers base64, so `binascii` packs and unpacks
 them in C. Unpacked registers are one byte each with the top bit free, so the higher one of all
 pairs comes from a few operations on two integers of 16 kB. The walk to a register in a sparse
-value skips blocks of one-byte opcodes with a regular expression and a sum.
+value skips chunks with regular expressions and sums.
 
 Departures: sparse registers must be exactly 16384, where Redis 7.0 lets VALs follow; an XZERO cut
 in half is corrupt; and an infinite estimate is the highest integer.
@@ -40,7 +40,7 @@ import re
 from binascii import a2b_base64, b2a_base64
 from math import inf, sqrt
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final
 
 Bytes = bytes | bytearray
 
@@ -50,9 +50,11 @@ COUNT_MAX: Final = (1 << 63) - 1
 _INDEX_BITS: Final = 14
 _RANK_MAX: Final = 64 - _INDEX_BITS + 1
 _DENSE_BYTES: Final = HEADER_BYTES + REGISTERS * 6 // 8
+_SPARSE_BYTES_MAX: Final = HEADER_BYTES + REGISTERS * 2  # all of them XZEROs of one
 _DENSE, _SPARSE = 0, 1
 _MAGIC: Final = b"HYLL"
-_EMPTY: Final = b"HYLL\x01\0\0\0" + bytes(8) + b"\x7f\xff"
+_NO_REGISTERS: Final = b"\x7f\xff"
+_EMPTY: Final = b"HYLL\x01\0\0\0" + bytes(8) + _NO_REGISTERS
 _STALE: Final = 0x80
 _STALE_AT: Final = 15
 
@@ -66,12 +68,15 @@ _ONE_BYTE_SPANS: Final = bytes(
     (op & 3) + 1 if op & 0x80 else 0 if op & 0x40 else op + 1 for op in range(256)
 )
 """How many registers each opcode stands for; 0 for XZERO, where the next byte counts too."""
-_BLOCK_BYTES: Final = 32
-_BLOCK: Final = re.compile(rb"[^\x40-\x7f]{%d}" % _BLOCK_BYTES)
+_XZERO: Final = re.compile(rb"([\x40-\x7f].)", re.DOTALL)
+"""Found where it is: from the beginning of any opcode on, its first byte is no other opcode's."""
+_XZERO_BASE: Final = 0x4000 - 1
+_CHUNK_BYTES: Final = 32
 _RUNS: Final = tuple(
-    bytes([(op >> 2 & 31) + 1 if op & 0x80 else 0]) * span
+    bytes([(op >> 2 & 31) + 1 if op & 0x80 else 0]) * (span or REGISTERS + 1)
     for op, span in enumerate(_ONE_BYTE_SPANS)
 )
+"""The registers of each opcode; too many for half an XZERO."""
 _OPCODE: Final = re.compile(rb"[^\x40-\x7f]|[\x40-\x7f].", re.DOTALL)
 
 _BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
@@ -136,13 +141,14 @@ def forget_count(value: bytearray) -> None:
 def place_of(element: Bytes) -> tuple[int, int]:
     """Returns the register that an element belongs to and its rank there. O(length)."""
     size = len(element)
-    h = _SEED ^ (size * _M & _MASK)
+    h = _SEED ^ size * _M  # cut to 64 bits only where more of them would matter
     if size >= 8:
         for (k,) in _WORDS(element[: size & -8]):
             k = k * _M & _MASK
-            h = (h ^ (k ^ k >> _R) * _M & _MASK) * _M & _MASK
+            h = ((h ^ (k ^ k >> _R) * _M) & _MASK) * _M
     if size & 7:
-        h = (h ^ int.from_bytes(element[size & -8 :], "little")) * _M & _MASK
+        h = (h & _MASK ^ int.from_bytes(element[size & -8 :], "little")) * _M
+    h &= _MASK
     h = (h ^ h >> _R) * _M & _MASK
     h ^= h >> _R
     rest = h >> _INDEX_BITS | 1 << (_RANK_MAX - 1)
@@ -164,25 +170,25 @@ def _set_dense(value: bytearray, index: int, rank: int) -> bool:
     """Raises one register to a rank; returns whether it was lower."""
     at = HEADER_BYTES + (index * 6 >> 3)
     shift = index * 6 & 7
-    word = int.from_bytes(value[at : at + 2], "little")
-    old = word >> shift & 63
+    if shift <= 2:
+        old = value[at] >> shift & 63
+        if old >= rank:
+            return False
+        value[at] ^= (old ^ rank) << shift
+        return True
+    old = (value[at] | value[at + 1] << 8) >> shift & 63
     if old >= rank:
         return False
-    word ^= (old ^ rank) << shift
-    value[at] = word & 0xFF
-    if shift > 2:  # the register goes on in the next byte
-        value[at + 1] = word >> 8
+    changes = (old ^ rank) << shift
+    value[at] ^= changes & 0xFF
+    value[at + 1] ^= changes >> 8
     return True
 
 
-class _Spot(NamedTuple):
-    """Where an opcode begins in the value, and the first register it stands for."""
+_Spot = tuple[int, int]
+"""Where an opcode begins in the value, and the first register it stands for."""
 
-    at: int
-    first: int
-
-
-_BEGIN: Final = _Spot(HEADER_BYTES, 0)
+_BEGIN: Final[_Spot] = (HEADER_BYTES, 0)
 
 
 def _set_sparse(
@@ -190,20 +196,17 @@ def _set_sparse(
 ) -> tuple[bool, _Spot]:
     """Raises one register to a rank, perhaps making the value dense; returns whether it was lower.
 
-    Returns too where the walk to a later register may start, as this one does at `start`.
+    Returns too where the walk to a later register may start, as this one did at `start`.
     Raises Corrupt.
     """
     if rank > _VAL_MAX:
         return _set_promoted(value, index, rank), _BEGIN
     # 1. Find the opcode of the register, and the one before it.
-    before, previous, (at, first), size, span = _locate(value, index, start)
-    if at == start.at > HEADER_BYTES:
-        # An opcode at the start of the walk has one before it too, but it was not passed.
-        before, previous, (at, first), size, span = _locate(value, index, _BEGIN)
+    start, previous, at, size, first, span = _locate(value, index, start)
     op = value[at]
     old = (op >> 2 & 31) + 1 if op & 0x80 else 0
     if old >= rank:
-        return False, before
+        return False, start
     # 2. Replace it by the run in front, the register, and the run behind.
     grown = bytes((0x80 | (rank - 1) << 2,))
     if span > 1:
@@ -212,45 +215,57 @@ def _set_sparse(
             return _set_promoted(value, index, rank), _BEGIN
     value[at : at + size] = grown
     # 3. Join neighbours of the same rank, as far as that can be needed.
-    _join(value, previous.at)
-    return True, before
+    _join(value, previous)
+    return True, start
 
 
-def _locate(
-    value: bytearray, index: int, start: _Spot
-) -> tuple[_Spot, _Spot, _Spot, int, int]:
-    """Returns where a register's opcode is, its bytes and span; first, the two spots before it.
+def _locate(value: bytearray, index: int, start: _Spot) -> tuple[_Spot, int, int, int, int, int]:
+    """Returns what there is to know of the opcode of a register.
 
-    Those are the start itself where there are none behind it. Raises Corrupt.
+    That is a spot to start from for later registers, where the opcode before begins, where this
+    one does, its bytes, its first register and its span. Raises Corrupt.
+
+    Chunks are skipped; the walk then begins a whole chunk early. So the opcode before is passed
+    too, and what a change may touch lies behind the start.
     """
-    before = previous = start
-    at, first = start
-    end = len(value)
     spans = _ONE_BYTE_SPANS
-    block_at = at  # where it is worth trying to skip a block
+    at, first = start
+    while True:
+        chunk = value[at : at + _CHUNK_BYTES]
+        if len(chunk) < _CHUNK_BYTES:
+            break
+        beyond = first
+        ones: Bytes = chunk
+        xzeros = _XZERO.findall(chunk)
+        if xzeros:
+            ones = _XZERO.sub(b"", chunk)
+            beyond += sum(_span_of_xzero(xzero) for xzero in xzeros)
+        beyond += sum(ones.translate(spans))
+        if beyond > index:
+            break
+        start = at, first
+        # The first byte of an XZERO may be left over at the end.
+        at += _CHUNK_BYTES - (ones[-1:].translate(spans) == b"\0")
+        first = beyond
+    previous, first = start
+    at = previous
+    end = len(value)
     while at < end:
-        if at >= block_at:
-            block = _BLOCK.match(value, at)
-            if block is not None:
-                beyond = first + sum(block[0].translate(spans))
-                if beyond <= index:
-                    at, first = block.end(), beyond
-                    previous = _Spot(at - 1, first - spans[value[at - 1]])
-                    before = _Spot(at - 2, previous.first - spans[value[at - 2]])
-                    block_at = at
-                    continue
-            block_at = at + _BLOCK_BYTES
         size, span = 1, spans[value[at]]
         if not span:
             if at + 1 == end:
                 break
-            size, span = 2, ((value[at] & 63) << 8 | value[at + 1]) + 1
+            size, span = 2, _span_of_xzero(value[at : at + 2])
         if first + span > index:
-            return before, previous, _Spot(at, first), size, span
-        before, previous = previous, _Spot(at, first)
+            return start, previous, at, size, first, span
+        previous = at
         at += size
         first += span
     raise Corrupt
+
+
+def _span_of_xzero(opcode: Bytes) -> int:
+    return int.from_bytes(opcode, "big") - _XZERO_BASE
 
 
 def _set_promoted(value: bytearray, index: int, rank: int) -> bool:
@@ -292,21 +307,23 @@ def _join(value: bytearray, at: int) -> None:
 def registers(value: Bytes) -> bytes:
     """Returns the registers, a byte each. O(1), as it were: always 16384. Raises Corrupt."""
     if value[4] == _DENSE:
-        return b2a_base64(value[: HEADER_BYTES - 1 : -1], newline=False).translate(_FROM_BASE64)[
-            ::-1
-        ]
-    runs = []
-    at, end = HEADER_BYTES, len(value)
-    while at < end:
-        op = value[at]
-        at += 1
-        if op & 0xC0 != 0x40:
-            runs.append(_RUNS[op])
-        elif at < end:
-            runs.append(bytes(((op & 63) << 8 | value[at]) + 1))
-            at += 1
+        reverse = b2a_base64(value[: HEADER_BYTES - 1 : -1], newline=False)
+        return reverse.translate(_FROM_BASE64)[::-1]
+    if len(value) > _SPARSE_BYTES_MAX:
+        raise Corrupt
+    runs: list[bytes] = []
+    zeros = 0
+    for number, part in enumerate(_XZERO.split(value[HEADER_BYTES:])):
+        if number & 1:
+            span = _span_of_xzero(part)
+            zeros += span
+            if zeros > REGISTERS:  # before a string made for that takes all memory
+                raise Corrupt
+            runs.append(bytes(span))
+        else:
+            runs += map(_RUNS.__getitem__, part)
     found = b"".join(runs)
-    if len(found) != REGISTERS or at != end:
+    if len(found) != REGISTERS:
         raise Corrupt
     return found
 
@@ -340,16 +357,40 @@ def raise_to(value: bytearray, new: bytes, sparse_max_bytes: int) -> None:
     A sparse value ends up with the bytes, and the encoding, that raising one register after
     another gives in Redis. Each step starts from where the last one was: O(length + registers).
     """
-    if is_sparse(value) and not new.translate(None, _VAL_RANKS):
+    if not is_sparse(value) or new.translate(None, _VAL_RANKS):
+        _store_dense(value, new)
+    elif value[HEADER_BYTES:] == _NO_REGISTERS:
+        _store_sparse(value, new, sparse_max_bytes)
+    else:
         start = _BEGIN
         for found in _NOT_ZERO.finditer(_difference(new, registers(value))):
             index = found.start()
             _, start = _set_sparse(value, index, new[index], sparse_max_bytes, start)
             if not is_sparse(value):
-                break
-        else:
+                _store_dense(value, new)
+                return
+
+
+def _store_sparse(value: bytearray, new: bytes, max_bytes: int) -> None:
+    """Gives an empty value these registers: the same steps, all at the end of what is there."""
+    opcodes = bytearray()
+    done, left = 0, 2  # registers, and bytes for the zeros behind them
+    for found in _NOT_ZERO.finditer(new):
+        index = found.start()
+        zeros = _run(0, index - done)
+        rest = len(_run(0, REGISTERS - 1 - index))
+        added = len(zeros) + 1 + rest
+        if added > left and HEADER_BYTES + len(opcodes) + added > max_bytes:
+            _store_dense(value, new)
             return
-    _store_dense(value, new)
+        op = 0x80 | (new[index] - 1) << 2
+        if not zeros and opcodes and op <= opcodes[-1] < op + _VAL_RUN_MAX - 1:
+            opcodes[-1] += 1
+        else:
+            opcodes += zeros
+            opcodes.append(op)
+        done, left = index + 1, rest
+    value[HEADER_BYTES:] = opcodes + _run(0, REGISTERS - done)
 
 
 def _difference(a: bytes, b: bytes) -> bytes:
