@@ -268,7 +268,8 @@ _RULES: Final[dict[bytes, Same]] = {
     **dict.fromkeys([b"PTTL", b"PEXPIRETIME"], _near(SLACK_MS)),
     **dict.fromkeys([b"PUBSUB CHANNELS", b"PUBSUB SHARDCHANNELS"], _unordered),
     **dict.fromkeys([b"CLIENT ID", b"CLIENT LIST", b"CLIENT INFO", b"TIME", b"INFO"], _type_only),
-    b"OBJECT IDLETIME": _type_only,  # numbers share their objects, so some are idle for long
+    # Numbers share their objects, so some are idle for long; a queued request refers to its words.
+    **dict.fromkeys([b"OBJECT IDLETIME", b"OBJECT REFCOUNT"], _type_only),
     **dict.fromkeys([b"MEMORY USAGE", b"LOLWUT", b"DUMP"], _type_only),
     b"HELLO": _shape,
     b"COMMAND COUNT": _type_only,

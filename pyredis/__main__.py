@@ -60,7 +60,9 @@ Examples:
 def version_line() -> str:
     """What ``--version`` prints; tools read the part after ``v=``."""
     bits = 64 if sys.maxsize > 2**32 else 32
-    return f"Redis server v={REDIS_VERSION} sha=00000000:0 malloc=libc bits={bits} pyredis={VERSION}"
+    return (
+        f"Redis server v={REDIS_VERSION} sha=00000000:0 malloc=libc bits={bits} pyredis={VERSION}"
+    )
 
 
 def load_config(arguments: Sequence[str]) -> tuple[Config, str | None]:
@@ -189,9 +191,7 @@ def serve(config: Config, path: str | None, arguments: Sequence[str]) -> int:
     loop = _new_loop()
     asyncio.set_event_loop(loop)
     supervisor = "upstart" if config.supervised == "upstart" else "systemd"
-    host = UnixHost(
-        log, home, supervisor if supervised else "no", lambda: config.use_exit_on_panic
-    )
+    host = UnixHost(log, home, supervisor if supervised else "no", lambda: config.use_exit_on_panic)
     rng = random.Random(os.urandom(16))
     engine = Engine(config, SystemClock(), rng, command_table(config.renamed_commands), log, host)
     engine.config_path = path

@@ -24,7 +24,7 @@ from pyredis.blocking import Waiters
 from pyredis.commands.registry import Entry, Table
 from pyredis.context import Context
 from pyredis.expire import ActiveExpire
-from pyredis.gates import POSTPONED, Pause, gates_for
+from pyredis.gates import POSTPONED, Pause, gates_for, misfit
 from pyredis.host import Host
 from pyredis.keyspace import TOUCH_LFU, TOUCH_LRU, TOUCH_NOT, Database, Keyspace
 from pyredis.keyspecs import find_keys
@@ -34,14 +34,11 @@ from pyredis.memory import MemoryMeter
 from pyredis.metrics import Metrics
 from pyredis.pubsub import PubSub
 from pyredis.resp import (
-    INTEGERS,
     NO_REPLY,
     Error,
     ProtocolError,
     PushReply,
     Replies,
-    Simple,
-    encode,
     encode_into,
 )
 from pyredis.session import (
@@ -57,6 +54,7 @@ from pyredis.stats import Stats
 from pyredis.switches import Switches
 from pyredis.tracking import Tracking
 from pyredis.unit import EVENT_CLASS, UNWATCHED, Feed
+from pyredis.watch import Watches
 
 if TYPE_CHECKING:
     from pyredis.config import Config
@@ -67,9 +65,6 @@ _TIDY_STEPS: Final = 1000  # places of a key index looked at in one turn of the 
 
 _HELD_MAX_BYTES: Final = 4096
 """A cut request up to this size is put before the next input, for the hot path to try again."""
-
-_SHOWN_BYTES: Final = 128
-"""How much of a request error texts repeat."""
 
 LogFn = Callable[[str, str], None]
 
@@ -109,6 +104,7 @@ class Engine:
         self.next_id = 1
         self.waiters = Waiters(self.ks)
         self.pubsub = PubSub(self.push)
+        self.watches = Watches(self.observe)
         self.tracking = Tracking(self.sessions, self.push, rng)
         self.expire = ActiveExpire(self.ks, clock, self.close_unit)
         self.lazyfree = LazyFree(clock)
@@ -164,7 +160,7 @@ class Engine:
         session.closing = "now"
         session.postponed = False
         self.waiters.release(session)
-        self.unwatch(session)
+        self.watches.unwatch(session)
         self.pubsub.forget(session)
         self.untrack(session)
         if session.monitor:
@@ -303,15 +299,7 @@ class Engine:
     def _admit(self, session: Session, argv: list[bytes]) -> tuple[Entry | None, Any]:
         """The entry to run and None; or a reply that stands in for running it."""
         entry = self.table.find(argv)
-        problem: Error | None = None
-        if entry is None:
-            problem = unknown_command(argv)
-        elif entry.children and len(argv) > 1:
-            shown = _shown(argv[1], _SHOWN_BYTES)
-            container = entry.spec.name.encode()
-            problem = Error(b"ERR unknown subcommand '%b'. Try %b HELP." % (shown, container))
-        elif not entry.arity_min <= len(argv) <= entry.arity_max:
-            problem = Error(f"ERR wrong number of arguments for '{entry.name}' command")
+        problem = misfit(entry, argv)
         if problem is None:
             assert entry is not None
             for gate in session.gates:
@@ -456,7 +444,7 @@ class Engine:
         for db, key, event in changes:
             if event not in UNWATCHED:
                 if key in db.watched:
-                    self._touch_watched(db, key)
+                    self.watches.touch(db, key)
                 if tracking is not None:
                     tracking.invalidate(key, self.running)
             if notify and EVENT_CLASS[event] in notify:
@@ -645,7 +633,7 @@ class Engine:
             self.feeds
             or self._notify
             or self.tracking.clients
-            or any(db.watched for db in ks.dbs)
+            or self.watches.sessions
         )
 
     def untrack(self, session: Session) -> None:
@@ -699,65 +687,13 @@ class Engine:
     def _apply_tracking(self) -> None:
         self.tracking.keys_max = self.config.tracking_table_max_keys
 
-    # Transactions
-
-    def watch(self, session: Session, key: bytes) -> None:
-        """Note the key; a change before EXEC makes EXEC fail."""
-        db = session.db
-        if (db, key) not in session.watching:
-            session.watching[db, key] = db.is_expired(key)
-            db.watched.setdefault(key, set()).add(session)
-            self.observe()
-
-    def unwatch(self, session: Session) -> None:
-        """Forget all watched keys."""
-        if not session.watching:
-            return
-        for db, key in session.watching:
-            watchers = db.watched[key]
-            watchers.discard(session)
-            if not watchers:
-                del db.watched[key]
-        session.watching.clear()
-        self.observe()
-
     def discard(self, session: Session) -> None:
         """Leave MULTI without executing."""
         session.multi = None
         session.multi_bytes = 0
         session.dirty_exec = ""
-        self.unwatch(session)
+        self.watches.unwatch(session)
         self.refresh(session)
-
-    def touch_all_watched(self, db: Database, gained: Database | None = None) -> None:
-        """All of a database is about to vanish, or be replaced by ``gained``.
-
-        Spoils the watchers of keys that this changes: for them a key past its time is
-        as good as none.
-        """
-        for key, sessions in db.watched.items():
-            had = key in db.data
-            gets = gained is not None and key in gained.data
-            gets_expired = gained is not None and gets and gained.is_expired(key)
-            if not had and not gets:
-                continue
-            for session in sessions:
-                if session.watching[db, key]:
-                    if not gets or gets_expired:
-                        session.watching[db, key] = gets
-                        continue
-                elif not had and gets_expired:
-                    session.watching[db, key] = True
-                    continue
-                session.dirty_exec = session.dirty_exec or "cas"
-
-    def _touch_watched(self, db: Database, key: bytes) -> None:
-        gone = key not in db.data
-        for session in db.watched[key]:
-            if gone and session.watching[db, key]:
-                session.watching[db, key] = False  # it was as good as gone when watched
-            else:
-                session.dirty_exec = session.dirty_exec or "cas"
 
     # Limits and errors
 
@@ -831,19 +767,3 @@ def _messages(reply: Any) -> Any:
     if type(reply) is Replies:
         return Replies(each for each in reply if type(each) is PushReply)
     return NO_REPLY
-
-
-def _shown(data: bytes, limit: int) -> bytes:
-    """Bytes as C's string functions print them: up to a NUL."""
-    return data[:limit].split(b"\0", 1)[0]
-
-
-def unknown_command(argv: list[bytes]) -> Error:
-    """Redis' error for a name that is no command, with the beginning of the arguments."""
-    text = b""
-    for arg in argv[1:]:
-        if len(text) >= _SHOWN_BYTES:
-            break
-        text += b"'%b' " % _shown(arg, _SHOWN_BYTES - len(text))
-    name = _shown(argv[0], _SHOWN_BYTES)
-    return Error(b"ERR unknown command '%b', with args beginning with: %b" % (name, text))

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from pyredis.commands.registry import Entry
     from pyredis.engine import Engine
 
+_SHOWN_BYTES = 128
+"""How much of a request error texts repeat."""
+
 _SUBSCRIBED = frozenset(
     "PING SUBSCRIBE SSUBSCRIBE PSUBSCRIBE UNSUBSCRIBE SUNSUBSCRIBE PUNSUBSCRIBE QUIT RESET".split()
 )
@@ -175,3 +178,35 @@ class Pause:
         if any(all_commands for _, all_commands in self.reasons.values()):
             return True
         return bool(self.reasons) and not _WRITING.isdisjoint(flags_of(entry, session))
+
+
+def misfit(entry: Entry | None, argv: list[bytes]) -> Error | None:
+    """What is wrong with a request whatever the state: its name or its number of arguments.
+
+    ``entry`` is what ``Table.find`` says of it: for an unknown subcommand, the container.
+    """
+    if entry is None:
+        return _unknown_command(argv)
+    if entry.children and len(argv) > 1:
+        shown = _shown(argv[1], _SHOWN_BYTES)
+        container = entry.spec.name.encode()
+        return Error(b"ERR unknown subcommand '%b'. Try %b HELP." % (shown, container))
+    if not entry.arity_min <= len(argv) <= entry.arity_max:
+        return Error(f"ERR wrong number of arguments for '{entry.name}' command")
+    return None
+
+
+def _shown(data: bytes, limit: int) -> bytes:
+    """Bytes as C's string functions print them: up to a NUL."""
+    return data[:limit].split(b"\0", 1)[0]
+
+
+def _unknown_command(argv: list[bytes]) -> Error:
+    """Redis' error for a name that is no command, with the beginning of the arguments."""
+    text = b""
+    for arg in argv[1:]:
+        if len(text) >= _SHOWN_BYTES:
+            break
+        text += b"'%b' " % _shown(arg, _SHOWN_BYTES - len(text))
+    name = _shown(argv[0], _SHOWN_BYTES)
+    return Error(b"ERR unknown command '%b', with args beginning with: %b" % (name, text))

@@ -477,7 +477,7 @@ class RequestReader:
                 if end + 1 >= len(buffer):
                     return False
                 if buffer[self._pos] != 0x24:  # "$"
-                    raise ProtocolError("expected '$', got '%c'" % buffer[self._pos])
+                    raise ProtocolError(f"expected '$', got '{buffer[self._pos]:c}'")
                 size = _parse_length(bytes(buffer[self._pos + 1 : end]))
                 if size is None or size < 0 or size > bulk_max_bytes:
                     raise ProtocolError("invalid bulk length")

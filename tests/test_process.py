@@ -81,9 +81,7 @@ def test_commands_are_renamed_and_removed(tmp_path: Path) -> None:
         ("cluster-enabled yes", "'cluster-enabled' is not part of this version"),
     ],
 )
-def test_what_cannot_be_done_is_refused_at_start(
-    tmp_path: Path, line: str, reason: str
-) -> None:
+def test_what_cannot_be_done_is_refused_at_start(tmp_path: Path, line: str, reason: str) -> None:
     conf = tmp_path / "redis.conf"
     conf.write_text(f"{line}\n")
     end = run(str(conf), "--port", "0")

@@ -22,7 +22,9 @@ from pyredis.resp import (
 from tests import fuzz
 from tests.support import EngineClient, RealRedis, ReplyError, new_client, new_engine
 
-requests = st.lists(st.lists(st.binary(max_size=40), min_size=1, max_size=6), min_size=1, max_size=5)
+requests = st.lists(
+    st.lists(st.binary(max_size=40), min_size=1, max_size=6), min_size=1, max_size=5
+)
 
 
 @given(requests, st.randoms(use_true_random=False))

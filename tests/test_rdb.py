@@ -312,8 +312,8 @@ def test_runs_of_strings_are_one_event() -> None:
         b"\0\1b\1v",
     )
     first, _, last = read(data)
-    assert first == Strings({b"a": b"v", b"5": 256, long: b"w"}, offset=9)
-    assert last == Strings({b"b": b"v"}, offset=len(data) - 14)
+    assert first == Strings({b"a": b"v", b"5": 256, long: b"w"}, {}, offset=9)
+    assert last == Strings({b"b": b"v"}, {}, offset=len(data) - 14)
 
 
 def test_what_follows_the_end_is_left_alone() -> None:

@@ -129,7 +129,7 @@ def test_flushing_spoils_only_those_who_lose_a_key(client: EngineClient) -> None
     client("SET", "a", "1")
     client("WATCH", "a")
     other("WATCH", "b")
-    client.engine.touch_all_watched(client.session.db)
+    client.engine.watches.touch_all(client.session.db)
     for each in (client, other):
         each("MULTI")
     assert client("EXEC") == NullArray()

@@ -90,7 +90,7 @@ def flush(ctx: Context, dbs: Iterable[Database], *, lazy: bool) -> None:
     Clients that track keys are told to forget all.
     """
     for db in dbs:
-        ctx.engine.touch_all_watched(db)
+        ctx.engine.watches.touch_all(db)
         ctx.ks.dirty += len(db.data)
         data, _ = db.clear()
         if lazy:
@@ -115,8 +115,8 @@ def swapdb(ctx: Context, index1: bytes, index2: bytes) -> Reply:
     if not (0 <= one < len(dbs) and 0 <= other < len(dbs)):
         raise Error(DB_OUT_OF_RANGE)
     if one != other:
-        ctx.engine.touch_all_watched(dbs[one], dbs[other])
-        ctx.engine.touch_all_watched(dbs[other], dbs[one])
+        ctx.engine.watches.touch_all(dbs[one], dbs[other])
+        ctx.engine.watches.touch_all(dbs[other], dbs[one])
         dbs[one].exchange(dbs[other])
     ctx.ks.dirty += 1
     ctx.propagate(b"SWAPDB", index1, index2)

@@ -117,10 +117,7 @@ def command_info(ctx: Context, *names: bytes) -> Reply:
 def command_docs(ctx: Context, *names: bytes) -> Reply:
     """Documents some or all commands for people and for completion; skips unknown names."""
     table = ctx.engine.table
-    if names:
-        entries = [_by_wire_name(table, name) for name in names]
-    else:
-        entries = list(table.served())
+    entries = [_by_wire_name(table, name) for name in names] if names else list(table.served())
     return {_name(entry): _docs(table, entry) for entry in entries if entry is not None}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NoReturn
 
-from pyredis.commands.args import INT64_MAX, integer, integer_in
+from pyredis.commands.args import INT64_MAX, c_string, integer, integer_in
 from pyredis.context import Context
 from pyredis.resp import Error, Reply
 from pyredis.types.stream_groups import Consumer, Group, Nack
@@ -89,12 +89,14 @@ def entries_read(arg: bytes) -> int:
 
 def no_group(key: bytes, group: bytes, where: bytes = b"") -> NoReturn:
     """Raise the error for a key or a group that is not there."""
-    raise Error(b"NOGROUP No such key '%b' or consumer group '%b'%b" % (key, group, where))
+    names = c_string(key), c_string(group)
+    raise Error(b"NOGROUP No such key '%b' or consumer group '%b'%b" % (*names, where))
 
 
 def no_such_group(key: bytes, group: bytes) -> NoReturn:
     """Raise the error for a group that is not there, though the key is."""
-    raise Error(b"NOGROUP No such consumer group '%b' for key name '%b'" % (group, key))
+    names = c_string(group), c_string(key)
+    raise Error(b"NOGROUP No such consumer group '%b' for key name '%b'" % names)
 
 
 def find_group(stream: Stream | None, key: bytes, name: bytes) -> tuple[Stream, Group]:

@@ -111,7 +111,7 @@ def watch(ctx: Context, *keys: bytes) -> Reply:
         raise Error("ERR WATCH inside MULTI is not allowed")
     if not session.dirty_exec:  # else EXEC fails whatever else is watched
         for key in keys:
-            ctx.engine.watch(session, key)
+            ctx.engine.watches.watch(session, key)
     return OK
 
 
@@ -124,6 +124,6 @@ def watch(ctx: Context, *keys: bytes) -> Reply:
 )
 def unwatch(ctx: Context) -> Reply:
     """Forgets all watched keys."""
-    ctx.engine.unwatch(ctx.session)
+    ctx.engine.watches.unwatch(ctx.session)
     ctx.session.dirty_exec = ""
     return OK

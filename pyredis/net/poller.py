@@ -43,9 +43,7 @@ class Poller(Protocol):
 class EpollPoller:
     """Linux: an epoll object inside the loop's own."""
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, on_ready: Callable[[Ready], None]
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_ready: Callable[[Ready], None]) -> None:
         self._loop = loop
         self._epoll = select.epoll()
         self._on_ready = on_ready
@@ -75,9 +73,7 @@ class EpollPoller:
 class LoopPoller:
     """Anywhere: the loop watches each socket, one batch a turn."""
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, on_ready: Callable[[Ready], None]
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_ready: Callable[[Ready], None]) -> None:
         self._loop = loop
         self._on_ready = on_ready
         self._ready: dict[int, int] = {}

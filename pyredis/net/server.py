@@ -91,8 +91,11 @@ class Server:
         ):
             config.subscribe((name,), partial(self._relisten_tcp, problem))
         config.subscribe(
-            [name for name in config_names(config) if name.startswith("tls-")
-             and name not in ("tls-replication", "tls-cluster")],
+            [
+                name
+                for name in config_names(config)
+                if name.startswith("tls-") and name not in ("tls-replication", "tls-cluster")
+            ],
             self._relisten_tls,
         )
         self._cron = self.loop.call_later(1 / config.hz, self._on_cron)

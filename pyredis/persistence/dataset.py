@@ -126,12 +126,18 @@ class Loader:
         return self._dataset.dbs.setdefault(number, Contents())
 
     def _add_strings(self, run: Strings) -> None:
-        pairs, offset = run
+        pairs, expires, offset = run
+        if expires and min(expires.values()) < self._drop_before_ms:
+            for name, when_ms in list(expires.items()):
+                if when_ms < self._drop_before_ms:
+                    del expires[name], pairs[name]
+                    self._dataset.expired += 1
         data = self._contents.data
         if not data.keys().isdisjoint(pairs):
             twice = next(iter(data.keys() & pairs.keys()))
             raise RdbError("key that is there twice", offset, twice)
         data.update(pairs)
+        self._contents.expires.update(expires)
 
     def _add(self, found: Key) -> None:
         name, value, expiry_ms, idle_s, frequency, _ = found

@@ -31,39 +31,33 @@ _PROBE: Final = 16
 def decompress(data: bytes, size: int) -> bytes:
     """The original, of ``size`` bytes. Raises ValueError for what is no LZF or has another size."""
     out = bytearray()
-    at, end = 0, len(data)
-    if size > end * _MATCH_MAX:
-        raise ValueError("compressed string cannot have that size")
+    made = at = 0
     try:
-        while at < end:
+        while made < size:
             control = data[at]
-            at += 1
             if control < _LITERALS_MAX:
-                literals = data[at : at + control + 1]
-                at += control + 1
-                if at > end:
-                    raise ValueError("compressed string ends early")
-                out += literals
+                start = at + 1
+                at = start + control + 1
+                out += data[start:at]
+                made += control + 1
                 continue
-            length = control >> 5
-            if length == 7:
-                length += data[at]
+            length = (control >> 5) + 2
+            if length == 9:
                 at += 1
-            length += 2
-            start = len(out) - ((control & 31) << 8 | data[at]) - 1
-            at += 1
+                length += data[at]
+            start = made - ((control & 31) << 8 | data[at + 1]) - 1
+            at += 2
             if start < 0:
                 raise ValueError("compressed string refers to what is before it")
-            piece = bytes(out[start : start + length])
-            while len(piece) < length:
-                piece += piece
-            out += piece[:length]
-            if len(out) > size:
-                raise ValueError("compressed string is longer than it says")
+            made += length
+            piece = out[start : start + length]
+            if len(piece) < length:
+                piece = (piece * (length // len(piece) + 1))[:length]
+            out += piece
     except IndexError:
         raise ValueError("compressed string ends early") from None
-    if len(out) != size:
-        raise ValueError("compressed string is shorter than it says")
+    if at != len(data) or made != size or len(out) != size:
+        raise ValueError("compressed string has another size than it says")
     return bytes(out)
 
 
@@ -74,6 +68,7 @@ def compress(data: bytes, size_max: int) -> bytes | None:
     at = plain = 0  # data[plain:at] is still to be copied as it is
     misses = 0
     last = len(data) - 3
+    from_bytes = int.from_bytes
     while at <= last:
         group = data[at : at + 3]
         found = seen.get(group)
@@ -85,8 +80,18 @@ def compress(data: bytes, size_max: int) -> bytes | None:
                 return None
             continue
         misses = 0
-        length = _match(data, found, at)
-        if plain < at:
+        there = data[at : at + _PROBE]
+        here = data[found : found + len(there)]
+        if here == there:
+            length = _match(data, found, at)
+        else:
+            differ = from_bytes(here, "little") ^ from_bytes(there, "little")
+            length = ((differ & -differ).bit_length() - 1) >> 3
+        count = at - plain
+        if 0 < count <= _LITERALS_MAX:
+            out.append(count - 1)
+            out += data[plain:at]
+        elif count:
             _copy(out, data, plain, at)
         back = at - found - 1
         if length < 9:
@@ -106,16 +111,12 @@ def compress(data: bytes, size_max: int) -> bytes | None:
 
 def _match(data: bytes, early: int, late: int) -> int:
     """How many bytes from two places on are equal, at most what one instruction can copy."""
-    length = 0
-    for size in (_PROBE, _MATCH_MAX - _PROBE):
-        there = data[late + length : late + length + size]
-        here = data[early + length : early + length + len(there)]
-        if here == there:
-            length += len(there)
-            continue
-        differ = int.from_bytes(here, "little") ^ int.from_bytes(there, "little")
-        return length + ((differ & -differ).bit_length() - 1) // 8
-    return length
+    there = data[late : late + _MATCH_MAX]
+    here = data[early : early + len(there)]
+    if here == there:
+        return len(there)
+    differ = int.from_bytes(here, "little") ^ int.from_bytes(there, "little")
+    return ((differ & -differ).bit_length() - 1) >> 3
 
 
 def _copy(out: bytearray, data: bytes, start: int, stop: int) -> None:

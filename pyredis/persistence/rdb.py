@@ -140,9 +140,10 @@ class ModuleAux(NamedTuple):
 
 
 class Strings(NamedTuple):
-    """A run of keys that hold strings and have neither expiry nor mark of use."""
+    """A run of keys that hold strings, without marks of use, and the expiries of some of them."""
 
     pairs: dict[bytes, bytes | int]
+    expires_ms: dict[bytes, int]
     offset: int = 0
 
 
@@ -352,6 +353,7 @@ class Reader:
         self._wanted = _HEADER_BYTES  # below so many pending bytes trying is useless
         self._events: list[Event] = []
         self._run: dict[bytes, bytes | int] = {}
+        self._expires: dict[bytes, int] = {}
         self._run_offset = 0
         self._name: bytes | None = None  # of the key that is being read
         self._failure: RdbError | None = None
@@ -419,8 +421,9 @@ class Reader:
 
     def _flush(self) -> None:
         if self._run:
-            self._events.append(Strings(self._run, self._run_offset))
+            self._events.append(Strings(self._run, self._expires, self._run_offset))
             self._run = {}
+            self._expires = {}
 
     def _header(self, source: Source) -> None:
         head = source.take(_HEADER_BYTES)
@@ -435,35 +438,52 @@ class Reader:
 
     def _strings(self, data: bytes, pos: int) -> int:
         """Read on while there are plain string keys; returns where it goes on otherwise."""
-        run = self._run
+        run, expires = self._run, self._expires
         size = len(data)
         start = pos
         held = len(run)
         if not held:
             self._run_offset = self.offset + pos
         count = 0
+        from_bytes = int.from_bytes
         try:
-            while data[pos] == STRING:
-                name_size = data[pos + 1]
-                if name_size > 63:
+            while True:
+                at = pos + 1
+                code = data[pos]
+                if code:
+                    if code != _EXPIRY_MS or data[pos + 9] != STRING:
+                        break
+                    at = pos + 10
+                head = data[at]
+                if head < 64:
+                    at += 1
+                    end = at + head
+                    name = data[at:end]
+                elif 0xC0 <= head <= 0xC2:
+                    at += 1
+                    end = at + (1 << (head & 3))
+                    name = b"%d" % from_bytes(data[at:end], "little", signed=True)
+                else:
                     break
-                name_end = pos + 2 + name_size
-                value_size = data[name_end]
+                head = data[end]
+                at = end + 1
                 value: bytes | int
-                if value_size < 64:
-                    end = name_end + 1 + value_size
-                    value = data[name_end + 1 : end]
-                elif value_size < 128:
-                    end = name_end + 2 + ((value_size & 63) << 8 | data[name_end + 1])
-                    value = data[name_end + 2 : end]
-                elif 0xC0 <= value_size <= 0xC2:
-                    end = name_end + 1 + (1 << (value_size & 3))
-                    value = int.from_bytes(data[name_end + 1 : end], "little", signed=True)
+                if head < 64:
+                    end = at + head
+                    value = data[at:end]
+                elif head < 128:
+                    end = at + 1 + ((head & 63) << 8 | data[at])
+                    value = data[at + 1 : end]
+                elif 0xC0 <= head <= 0xC2:
+                    end = at + (1 << (head & 3))
+                    value = from_bytes(data[at:end], "little", signed=True)
                 else:
                     break
                 if end > size:
                     break
-                run[data[pos + 2 : name_end]] = value
+                run[name] = value
+                if code:
+                    expires[name] = from_bytes(data[pos + 1 : pos + 9], "little", signed=True)
                 count += 1
                 pos = end
         except IndexError:
@@ -477,7 +497,7 @@ class Reader:
         seen = set(islice(self._run, held))
         source = Source(data, start)
         while True:
-            source.pos += 1
+            source.pos += 1 if source.data[source.pos] == STRING else 10
             self._name = source.string()
             if self._name in seen:
                 raise ValueError("key that is there twice")
@@ -507,10 +527,12 @@ class Reader:
             return
         name = self._name = source.string()
         value: Any = decode_value(code, source, self._limits)
-        if code == STRING and source.data[start] == STRING:
+        if code == STRING and idle_s is None and frequency is None:
             if name in self._run:
                 raise ValueError("key that is there twice")
             self._run[name] = value
+            if expiry_ms is not None:
+                self._expires[name] = expiry_ms
             return
         self._flush()
         offset = self.offset + start

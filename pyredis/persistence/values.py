@@ -132,7 +132,7 @@ def encode_value(value: Value, kind: int, encoder: Encoder) -> Iterable[bytes]:
 def _encode_list(value: List, encoder: Encoder) -> Iterator[bytes]:
     nodes: Sequence[bytes]
     if type(value.items) is list and max(map(len, value.items), default=0) < _PLAIN_BYTES:
-        nodes = (_packed_node(list(map(listpack.encode_entry, value.items)), encoder),)
+        nodes = (_packed_node(listpack.encode_entries(value.items), encoder),)
         return iter((encode_length(1), *nodes))
     nodes = list(_list_nodes(value, encoder))
     return chain((encode_length(len(nodes)),), nodes)

@@ -4,7 +4,7 @@ Reading order, simple to complex:
 
     shebang.py     the first line of a script or library: engine, name, flags
     bytecode.py    one change to compiled chunks: no tail calls
-    numbers.py     the arithmetic that Lua lacks: bits, structs, floats in bytes, chance
+    arithmetic.py  what Lua cannot compute: bits, floats in bytes, chance
     structs.py     the `struct` library
     convert.py     Python's replies as Lua values
     lua/*.lua      the Lua side: walls, the redis table, the libraries

@@ -22,7 +22,7 @@ import struct
 from collections.abc import Iterator
 from typing import Any, Final
 
-from pyredis.scripting.numbers import as_number, bad_argument, type_name
+from pyredis.scripting.arithmetic import as_number, bad_argument, type_name
 
 _SIZES: Final = {
     "b": 1, "B": 1, "h": 2, "H": 2, "l": 8, "L": 8, "T": 8, "f": 4, "d": 8, "x": 1,

@@ -202,7 +202,9 @@ def intersection(sets: Sequence[Set]) -> Iterable[bytes]:
     O(n * m) for n members of the smallest and m sets; stopping early saves the rest.
     """
     smallest, *others = sorted(sets, key=len)
-    common: Iterable[bytes] = smallest.listing()
+    common: Iterable[bytes] = smallest.members  # no copy: who stops early shall not pay for all
+    if not others or smallest.form == INTSET:
+        common = smallest.listing()
     for other in others:
         common = filter(other.members.__contains__, common)
     return common
