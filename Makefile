@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 6379
 
-.PHONY: run test check bench profile clean
+.PHONY: run test check bench profile compat suites programs coverage clean
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -22,8 +22,8 @@ test: $(VENV)/.ready  ## run the tests
 	$(BIN)/python -m pytest -n 2 tests
 
 check: $(VENV)/.ready  ## style, types, import contracts, tests
-	$(BIN)/ruff check pyredis tests bench
-	$(BIN)/ruff format --check pyredis tests bench
+	$(BIN)/ruff check pyredis tests bench compat
+	$(BIN)/ruff format --check pyredis tests bench compat
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n 2 tests
@@ -33,6 +33,18 @@ bench: $(VENV)/.ready  ## side by side with redis-server
 
 profile: $(VENV)/.ready  ## where a SET spends its time
 	$(BIN)/python -m bench.profile $(ARGS)
+
+compat: $(VENV)/.ready  ## the same commands to redis-server and to this server
+	$(BIN)/python -m compat $(ARGS)
+
+suites: $(VENV)/.ready  ## redis-py's own tests against redis-server and against this server
+	$(BIN)/python -m compat.suites $(ARGS)
+
+programs: $(VENV)/.ready  ## job queues, a web framework's cache and Node.js clients at work
+	$(BIN)/python -m compat.programs $(ARGS)
+
+coverage: $(VENV)/.ready  ## write compat/COVERAGE.md, the state of every command
+	$(BIN)/python -m compat.coverage $(ARGS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,10 +1,10 @@
 """``python -m compat``: this server beside a real one. Prints counts; exit status 1 on a bug.
 
-    python -m compat --seconds 60 --seed 7     corpus, then sequences for a minute
-    python -m compat --commands 2000000        until that many commands were compared
-    python -m compat --wire                    our server as a process too, over connections
-    python -m compat --only ZADD --only ZRANGE sequences of a few commands
-    python -m compat.commands                  COMMAND, DOCS and CONFIG entry by entry
+python -m compat --seconds 60 --seed 7     corpus, then sequences for a minute
+python -m compat --commands 2000000        until that many commands were compared
+python -m compat --wire                    our server as a process too, over connections
+python -m compat --only ZADD --only ZRANGE sequences of a few commands
+python -m compat.commands                  COMMAND, DOCS and CONFIG entry by entry
 """
 
 from __future__ import annotations
@@ -26,12 +26,15 @@ from pyredis.server import command_table
 CORPUS = Path(__file__).parent / "corpus"
 _WIRE_EVERY = 4
 """In every so manieth sequence our process is asked too."""
+_LATE_SHARE = 0.0005
+"""So many sequences may be disturbed by a machine that was busy for milliseconds; more fail."""
+_SHOWN = 10
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m compat", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    as_written = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("python -m compat", None, __doc__, formatter_class=as_written)
     parser.add_argument("--seconds", type=float, default=None, help="how long to go on (60)")
     parser.add_argument("--commands", type=int, default=None, help="how many commands to compare")
     parser.add_argument("--seed", type=int, default=1)
@@ -54,9 +57,14 @@ class Run:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
+        self.node: Follower | None = None
         self.reference = Follower.reference()
-        self.node = None if options.no_wire else Follower.node()
-        self.judge = Judge(options.seed, [self.reference])
+        try:
+            self.node = None if options.no_wire else Follower.node()
+            self.judge = Judge(options.seed, [self.reference])
+        except BaseException:
+            self.close()
+            raise
         self.failures: dict[str, int] = {}
         self.passing: list[str] = []  # differences that the same sequence did not show again
         self.started = time.monotonic()
@@ -86,7 +94,8 @@ class Run:
             wire = options.wire or (not options.no_wire and number % _WIRE_EVERY == 0)
             self.one(generator.sequence(rng), small, f"seed {seed}", wire)
         self.report()
-        return 1 if self.failures else 0
+        too_late = len(self.passing) > 2 + self.sequences * _LATE_SHARE
+        return 1 if self.failures or too_late else 0
 
     def done(self) -> bool:
         """Whether the time is over, or all is seen, or too much is wrong."""
@@ -150,8 +159,10 @@ class Run:
         print("explained differences:")
         for title, count in judge.explained.most_common():
             print(f"  {count:>8,}  {title}")
-        for origin in self.passing:
-            print(f"did not happen again: {origin}")
+        if self.passing:
+            print(f"differences that the same sequence did not show again: {len(self.passing)}")
+            for origin in self.passing[:_SHOWN]:
+                print(f"  {origin}")
         print("unexplained differences:" if self.failures else "no unexplained differences")
         for signature, count in sorted(self.failures.items()):
             print(f"  {count:>8,}  {signature}")

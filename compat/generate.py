@@ -34,6 +34,8 @@ Maker = Callable[[Random, Argv], None]
 
 REFERENCE: Final = (7, 0)
 """Version of the reference: newer commands and arguments are not drawn."""
+_NEWER_TOKENS: Final = (("HSCAN", "NOVALUES"),)
+"""Arguments that are newer too, though their command's history says nothing of them."""
 LENGTH: Final = (20, 90)
 _SOON_MS: Final = b"2"
 _SLEEP: Final = [b"DEBUG", b"SLEEP", b"0.004"]
@@ -83,12 +85,49 @@ _PATTERNS: Final = (
     *(b"\\*", b"list:?", b"[", b"**:*", b"*[0-9]", b"[z-a]*", b"x*x"),
 )
 _SORT_PATTERNS: Final = (
-    *(b"w:*", b"nosort", b"#", b"hash:*->a", b"str:*", b"hash:1->*", b"*", b"w:*->", b"*:1", b"none*"),
+    *(
+        b"w:*",
+        b"nosort",
+        b"#",
+        b"hash:*->a",
+        b"str:*",
+        b"hash:1->*",
+        b"*",
+        b"w:*->",
+        b"*:1",
+        b"none*",
+    ),
 )
-_ENCODINGS: Final = (b"u8", b"i8", b"u1", b"i64", b"u63", b"u64", b"i5", b"i65", b"u0", b"8", b"U8", b"")
+_ENCODINGS: Final = (
+    b"u8",
+    b"i8",
+    b"u1",
+    b"i64",
+    b"u63",
+    b"u64",
+    b"i5",
+    b"i65",
+    b"u0",
+    b"8",
+    b"U8",
+    b"",
+)
 _CHANNELS: Final = (b"ch1", b"ch2", b"news.a", b"")
 _JUNK: Final = (
-    *(b"", b"junk", b"-1", b"0", b"99", b"*", b"\x01\x00", b"NX", b"GET", b"COUNT", b"LIMIT", b"nan"),
+    *(
+        b"",
+        b"junk",
+        b"-1",
+        b"0",
+        b"99",
+        b"*",
+        b"\x01\x00",
+        b"NX",
+        b"GET",
+        b"COUNT",
+        b"LIMIT",
+        b"nan",
+    ),
     *(b"1.0", b"(1", b"str:1", b"x" * 300, b"\r\n", b"18446744073709551616"),
 )
 
@@ -97,7 +136,20 @@ _BY_NAME: Final[dict[str, Sequence[bytes]]] = {
     "num-matches": (*_SMALL, b"100"),
     "rank": (*_SMALL, b"-3"),
     "limit": _SMALL,
-    "offset": (*_SMALL, b"7", b"8", b"9", b"15", b"31", b"63", b"100", b"500", b"4294967296", b"#1", b"#3"),
+    "offset": (
+        *_SMALL,
+        b"7",
+        b"8",
+        b"9",
+        b"15",
+        b"31",
+        b"63",
+        b"100",
+        b"500",
+        b"4294967296",
+        b"#1",
+        b"#3",
+    ),
     "index": (*_SMALL, b"-3", b"100", b"-100"),
     "start": (*_SMALL, b"-3", b"100", b"-100"),
     "stop": (*_SMALL, b"-3", b"100", b"-100"),
@@ -128,7 +180,19 @@ _IDS: Final = (
     *(b"0", b"0-0", b"18446744073709551615-18446744073709551615", b"abc", b"1-", b"", b"1-1-1"),
 )
 _RISING: Final = (b"1-*", b"2-*", b"3-*", b"5-*", b"7-*", b"10-*", b"100-*", b"9999-*")
-_ID_RANGE: Final = (*_IDS, b"-", b"+", b"-", b"+", b"-", b"+", b"(1-1", b"(2", b"(-", b"(18446744073709551615")
+_ID_RANGE: Final = (
+    *_IDS,
+    b"-",
+    b"+",
+    b"-",
+    b"+",
+    b"-",
+    b"+",
+    b"(1-1",
+    b"(2",
+    b"(-",
+    b"(18446744073709551615",
+)
 _GROUPS: Final = (b"g1", b"g1", b"g2", b"nogroup", b"")
 _CONSUMERS: Final = (b"c1", b"c1", b"c2", b"other")
 _OF_STREAMS: Final[dict[str, Sequence[bytes]]] = {
@@ -149,8 +213,29 @@ _OF_STREAMS: Final[dict[str, Sequence[bytes]]] = {
     "unix-time-milliseconds": (b"1000000000000", b"0", b"9000000000000", b"-1", b"x"),
 }
 _OF_GEO: Final[dict[str, Sequence[bytes]]] = {
-    "longitude": (b"13.361389", b"15.087269", b"13.583333", b"-122.27", b"0", b"1", b"180", b"-180", b"200", b"x"),
-    "latitude": (b"38.115556", b"37.502669", b"37.316667", b"1.5", b"0", b"1", b"85.05112878", b"-86", b"x"),
+    "longitude": (
+        b"13.361389",
+        b"15.087269",
+        b"13.583333",
+        b"-122.27",
+        b"0",
+        b"1",
+        b"180",
+        b"-180",
+        b"200",
+        b"x",
+    ),
+    "latitude": (
+        b"38.115556",
+        b"37.502669",
+        b"37.316667",
+        b"1.5",
+        b"0",
+        b"1",
+        b"85.05112878",
+        b"-86",
+        b"x",
+    ),
     **dict.fromkeys(
         ("radius", "width", "height"),
         (b"0", b"10", b"100", b"200", b"400.5", b"5000", b"1000000", b"-1", b"nan", b"x", b"1e30"),
@@ -158,22 +243,20 @@ _OF_GEO: Final[dict[str, Sequence[bytes]]] = {
 }
 _PUBSUB_PATTERNS: Final = (b"ch*", b"news.?", b"*", b"[cn]*")
 
-_BANNED: Final = frozenset(
-    # The harness's own, or ends the server or its connections, or only tells about the machine.
-    "SHUTDOWN MONITOR DEBUG QUIT SYNC PSYNC REPLICAOF SLAVEOF FAILOVER BGSAVE SAVE "
-    "BGREWRITEAOF COMMAND CONFIG LATENCY MEMORY SLOWLOG INFO LASTSAVE ROLE REPLCONF MIGRATE WAIT WAITAOF "
-    "LOLWUT PFSELFTEST MODULE CLUSTER ACL SCRIPT FUNCTION EVAL EVALSHA EVAL_RO EVALSHA_RO FCALL FCALL_RO "
-    "TIME ASKING READONLY READWRITE RESTORE RESTORE-ASKING".split()
-)
-_CLIENT_ALLOWED: Final = frozenset(("CLIENT SETNAME", "CLIENT GETNAME", "CLIENT ID", "CLIENT INFO"))
-_CREATORS: Final = {
-    name: 6
-    for name in (
-        "SET APPEND SETRANGE SETBIT MSET INCR INCRBY INCRBYFLOAT BITFIELD LPUSH RPUSH SADD HSET "
-        "ZADD ZINCRBY HINCRBY SUNIONSTORE ZUNIONSTORE XADD PFADD GEOADD"
-    ).split()
-} | {"FLUSHALL": 0.1, "FLUSHDB": 0.1, "SWAPDB": 0.2, "SELECT": 0.3, "AUTH": 0.1, "HELLO": 0.1}
-_RARE: Final = "RESET SUBSCRIBE PSUBSCRIBE SSUBSCRIBE HELP".split()
+_BANNED: Final = """
+    SHUTDOWN MONITOR DEBUG QUIT SYNC PSYNC REPLICAOF SLAVEOF FAILOVER BGSAVE SAVE BGREWRITEAOF
+    COMMAND CONFIG LATENCY MEMORY SLOWLOG INFO LASTSAVE ROLE REPLCONF MIGRATE WAIT WAITAOF LOLWUT
+    PFSELFTEST MODULE CLUSTER ACL SCRIPT FUNCTION EVAL EVALSHA EVAL_RO EVALSHA_RO FCALL FCALL_RO
+    TIME ASKING READONLY READWRITE RESTORE RESTORE-ASKING
+"""
+"""What is the harness's own, ends the server or a connection, or tells about the machine."""
+_CLIENT_ALLOWED: Final = ("CLIENT SETNAME", "CLIENT GETNAME", "CLIENT ID", "CLIENT INFO")
+_CREATORS: Final = """
+    SET APPEND SETRANGE SETBIT MSET INCR INCRBY INCRBYFLOAT BITFIELD LPUSH RPUSH SADD HSET ZADD
+    ZINCRBY HINCRBY SUNIONSTORE ZUNIONSTORE XADD PFADD GEOADD
+"""
+_SELDOM: Final = {"FLUSHALL": 0.1, "FLUSHDB": 0.1, "SWAPDB": 0.2, "SELECT": 0.3}
+_RARE: Final = ("RESET", "SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "HELP", "AUTH", "HELLO")
 _GENERIC: Final = ("generic", "connection", "server")
 _TRANSACTION: Final = ("MULTI", "EXEC", "DISCARD", "WATCH", "UNWATCH")
 
@@ -181,19 +264,25 @@ _TRANSACTION: Final = ("MULTI", "EXEC", "DISCARD", "WATCH", "UNWATCH")
 class Generator:
     """Draws sequences of the commands of a table."""
 
-    def __init__(self, entries: Iterable[Entry], only: Sequence[str] = (), skip: Sequence[str] = ()) -> None:
+    def __init__(
+        self, entries: Iterable[Entry], only: Sequence[str] = (), skip: Sequence[str] = ()
+    ) -> None:
+        banned = _BANNED.split()
+        self.weights = dict.fromkeys(_CREATORS.split(), 6.0) | _SELDOM
         self.near: list[bytes] = []  # keys of the focus, what generic commands are about
         self.templates: dict[str, list[tuple[str, Template]]] = {}
         self.blocking: list[Template] = []
         for entry in entries:
             spec = entry.spec
             parent = spec.name.split(" ")[0]
-            if parent in _BANNED or parent in _TRANSACTION or (only and spec.name not in only):
+            if parent in banned or parent in _TRANSACTION or (only and spec.name not in only):
                 continue
             if parent == "CLIENT" and spec.name not in _CLIENT_ALLOWED:
                 continue
             if _newer(spec.since) or spec.group in skip:
                 continue
+            if spec.name.split(" ")[-1] in _RARE:
+                self.weights[spec.name] = 0.1
             template = Template(entry, self.near)
             if "blocking" in spec.flags:
                 self.blocking.append(template)
@@ -213,9 +302,7 @@ class Generator:
                 found = self.templates.get(group, [])
                 share = (1.0 if group in focus else 0.25) * (0.2 if group == "connection" else 1)
                 for name, template in found:
-                    total += share * _CREATORS.get(name, 1)
-                    if name.split(" ")[-1] in _RARE:
-                        total -= share * 0.9
+                    total += share * self.weights.get(name, 1)
                     templates.append(template)
                     sums.append(total)
             table = self.tables[focus] = templates, sums
@@ -223,12 +310,18 @@ class Generator:
 
     def sequence(self, rng: Random) -> list[Step]:
         """One sequence."""
-        focus = tuple(sorted(rng.sample(self.groups, min(len(self.groups), rng.choice((1, 1, 2, 3))))))
+        focus = tuple(
+            sorted(rng.sample(self.groups, min(len(self.groups), rng.choice((1, 1, 2, 3)))))
+        )
         templates, sums = self._table(focus)
-        self.near[:] = [key for group in focus for home in _homes(group) for key in KEYS.get(home, ())]
+        self.near[:] = [
+            key for group in focus for home in _homes(group) for key in KEYS.get(home, ())
+        ]
         self.near[:] = self.near or _ALL_KEYS
         clients = rng.choice((1, 1, 1, 2, 3)) if CLIENTS_MAX > 2 else 1
-        steps: list[Step] = [Step(n, [[b"HELLO", b"3"]]) for n in range(clients) if rng.random() < 0.5]
+        steps: list[Step] = [
+            Step(n, [[b"HELLO", b"3"]]) for n in range(clients) if rng.random() < 0.5
+        ]
         in_multi = [False] * clients
         client = 0
         if "stream" in focus and rng.random() < 0.7:
@@ -259,7 +352,12 @@ class Generator:
                 in_multi[client] = False
                 return [[b"EXEC" if draw < 0.17 else b"DISCARD"]]
             if draw < 0.22:
-                return [[rng.choice((b"MULTI", b"WATCH", b"UNWATCH", b"EXEC")), *[b"str:1"] * (draw < 0.21)]]
+                return [
+                    [
+                        rng.choice((b"MULTI", b"WATCH", b"UNWATCH", b"EXEC")),
+                        *[b"str:1"] * (draw < 0.21),
+                    ]
+                ]
         elif draw < 0.02:
             in_multi[client] = True
             return [[b"MULTI"]]
@@ -270,7 +368,12 @@ class Generator:
         elif draw < 0.06:
             return [_expire_soon(rng, rng.choice(self.near)), _SLEEP]
         if draw > 0.995:
-            return [[rng.choice((b"NOSUCH", b"", b"GE", b"OBJECT", b"client", b"a\x00b")), *rng.choices(_WORDS, k=2)]]
+            return [
+                [
+                    rng.choice((b"NOSUCH", b"", b"GE", b"OBJECT", b"client", b"a\x00b")),
+                    *rng.choices(_WORDS, k=2),
+                ]
+            ]
         if draw > 0.97 and self.blocking and (in_multi[client] or clients > 1 or draw > 0.997):
             argv = rng.choice(self.blocking).draw(rng)
             return [argv if in_multi[client] else _with_one_key(argv)]
@@ -339,7 +442,7 @@ class Template:
         self.makers: list[tuple[Maker, bool]] = [
             (self._maker(argument), argument.optional)
             for argument in arguments(spec)
-            if not _newer(argument.since)
+            if not _newer(argument.since) and (spec.name, argument.token) not in _NEWER_TOKENS
         ]
         self.is_range = self.name in ("ZRANGE", "ZRANGESTORE")
 
@@ -418,11 +521,15 @@ class Template:
 
     def _once(self, argument: Argument) -> Maker:
         if argument.type == "oneof":
-            return _choice([self._maker(child) for child in argument.children if not _newer(child.since)])
+            return _choice(
+                [self._maker(child) for child in argument.children if not _newer(child.since)]
+            )
         if argument.type == "block" and argument.token == "STREAMS":
             return _streams(self._key(), (*_IDS, b"$", b">", b">", b">", b"0", b"0"))
         if argument.type == "block":
-            return _block([self._maker(child) for child in argument.children if not _newer(child.since)])
+            return _block(
+                [self._maker(child) for child in argument.children if not _newer(child.since)]
+            )
         if argument.type == "pure-token":
             return _token(argument.token.encode() if argument.token else b"")
         if argument.type == "key":
@@ -440,8 +547,8 @@ class Template:
 
     def _value(self, argument: Argument) -> Maker:
         name = argument.name
-        if self.group != "stream" and argument.type == "integer" and name in ("seconds", "milliseconds", "unix-time-seconds") or (
-            self.group != "stream" and argument.type == "unix-time"
+        if self.group != "stream" and (
+            argument.type == "unix-time" or name in ("seconds", "milliseconds")
         ):
             return _time(argument)
         pool: Sequence[bytes]
@@ -470,17 +577,23 @@ class Template:
             pool = _WORDS
         if pool is _DOUBLES:
             return _one_of_two(_PLAIN_DOUBLES, _DOUBLES)
-        if pool is _WORDS and self.group == "string" and self.name.startswith(("SET", "MSET", "GETSET")):
+        if (
+            pool is _WORDS
+            and self.group == "string"
+            and self.name.startswith(("SET", "MSET", "GETSET"))
+        ):
             return _one_of_two(_SMALL, _WORDS)
         if self.group == "bitmap" and argument.type == "integer" and name == "value":
             return _one_of_two((b"0", b"1", b"1"), _INTEGERS)
         return _one_of(pool)
 
 
-_COUNTED: Final = frozenset(
-    "LMPOP BLMPOP SINTERCARD ZMPOP BZMPOP ZUNION ZINTER ZDIFF ZUNIONSTORE ZINTERSTORE ZDIFFSTORE "
-    "ZINTERCARD SDIFFCARD SUNIONCARD MSETEX".split()
+_COUNTED: Final = (
+    *("LMPOP", "BLMPOP", "SINTERCARD", "ZMPOP", "BZMPOP", "ZUNION", "ZINTER", "ZDIFF"),
+    *("ZUNIONSTORE", "ZINTERSTORE", "ZDIFFSTORE", "ZINTERCARD"),
+    *("SDIFFCARD", "SUNIONCARD", "MSETEX"),
 )
+"""Commands with numkeys in front of their keys."""
 
 
 def _streams(key: Maker, ids: Sequence[bytes]) -> Maker:
@@ -573,7 +686,15 @@ def _time(argument: Argument) -> Maker:
     """A time far away, or past, or none."""
     in_ms = "milli" in argument.name
     absolute = argument.type == "unix-time"
-    odd = (b"0", b"-1", b"abc", b"9223372036854775807", b"-9223372036854775808", b"1.5", b"9223372036854775")
+    odd = (
+        b"0",
+        b"-1",
+        b"abc",
+        b"9223372036854775807",
+        b"-9223372036854775808",
+        b"1.5",
+        b"9223372036854775",
+    )
 
     def make(rng: Random, argv: Argv) -> None:
         draw = rng.random()

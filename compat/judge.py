@@ -37,6 +37,7 @@ from compat.servers import (
 )
 
 RESET: Final = [b"RESET"]
+_END: Final = [b"PUBLISH", ENOUGH, b""]
 _SLEEP: Final = [b"DEBUG", b"SLEEP"]
 _CONTENT: Final[dict[bytes, Argv]] = {
     b"string": [b"GET"],
@@ -117,15 +118,15 @@ class Judge:
         self.waited = False
         self.waiting = [[b"?"] for _ in self.waiting]
         self.leader.follow_time()
+        settings = [*limits.items(), ("notify-keyspace-events", "KEAmn")]
         if limits is not self.limits:
             self.limits = limits
-            self.leader.engine.config.set(list(limits.items()))
-            self.leader.engine.config.set([("notify-keyspace-events", "KEAmn")])
-            flat = [word.encode() for pair in limits.items() for word in pair]
-            for follower in self.followers:
-                follower.control.ask(
-                    b"CONFIG", b"SET", *flat, b"notify-keyspace-events", b"KEAmn"
-                )
+            self.leader.engine.config.set(settings)
+        words = [word.encode() for pair in settings for word in pair]
+        for follower in self.followers:
+            if limits is not follower.limits:
+                follower.limits = limits
+                follower.control.ask(b"CONFIG", b"SET", *words)
         self.leader.ask([b"FLUSHALL"])
         before = [self.leader.statistics()]
         for follower in self.followers:
@@ -288,19 +289,18 @@ class Judge:
     def _look(self, before: list[list[int]], steps: list[Step]) -> None:
         """Compare keyspace events, statistics and all keys: type, encoding, time, content."""
         leader = self.leader
-        leader.ask([b"PUBLISH", ENOUGH, b""])
-        events = leader.take(leader.listener)
         statistics = leader.statistics()
         commands = self._dump()
         chunks = leader.run(leader.control, commands)
         self.checks += len(commands)
-        data = b"".join(map(encode, [[b"PUBLISH", ENOUGH, b""], INFO, *commands]))
+        leader.ask(_END)  # behind the look at the data, which lets keys expire
+        events = leader.take(leader.listener)
+        data = b"".join(map(encode, [INFO, *commands, _END]))
         answer = b"".join(chunks)
         for follower in self.followers:
             follower.control.send(data)
         for follower, start in zip(self.followers, before[1:], strict=True):
             wire = follower.control
-            wire.value()
             info = read_statistics(wire.value())
             try:
                 same = follower.listener.match(events)
@@ -311,9 +311,10 @@ class Judge:
             self._statistics(follower, start, info, before[0], statistics, steps)
             if not wire.match(answer):
                 self._dataset(follower, commands, chunks)
+            wire.value()  # how many heard of the end
 
     def _events(self, follower: Follower, events: list[Any]) -> None:
-        seen = []
+        seen: list[Any] = []
         while not seen or seen[-1][2] != ENOUGH:
             seen.append(follower.listener.value())
         expected = [_event(message) for message in seen]

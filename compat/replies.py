@@ -99,8 +99,8 @@ def show(reply: Any) -> str:
     if type(reply) is tuple:
         sign, value = reply
         if type(value) is list:
-            return sign + show(value)
-        return "(null array)" if value is None else f"{sign}{value.decode('latin-1')}"
+            return str(sign) + show(value)
+        return "(null array)" if value is None else str(sign) + str(value, "latin-1")
     if type(reply) is list:
         return "[" + ", ".join(map(show, reply)) + "]"
     return "(null)" if reply is None else repr(reply)[1:] if type(reply) is bytes else str(reply)

@@ -236,11 +236,13 @@ class Follower:
         )  # fmt: skip
         deadline = time.monotonic() + 20
         self.wires: list[Wire] = []
+        self.limits: dict[str, str] = {}  # the settings last made
         while not self.wires:
             try:
                 self.connect()
             except OSError:
                 if time.monotonic() > deadline or self.process.poll() is not None:
+                    self.close()
                     raise
                 time.sleep(0.02)
         self.control.ask(b"DEBUG", b"SET-ACTIVE-EXPIRE", b"0")

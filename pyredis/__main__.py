@@ -14,7 +14,9 @@ import platform
 import random
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
+from typing import Any
 
 from pyredis import process, proctitle
 from pyredis.acl import AclError, check_config_user
@@ -33,8 +35,12 @@ from pyredis.engine import Engine
 from pyredis.log import Log
 from pyredis.net.listeners import ListenError
 from pyredis.net.server import Server
+from pyredis.net.startup import load_data
 from pyredis.net.tls import TLSError
+from pyredis.persistence.disk import WorkingDirectory
+from pyredis.persistence.snapshot import ForkedChildren
 from pyredis.ports import SystemClock
+from pyredis.resp import Error
 from pyredis.server import command_table
 from pyredis.unixhost import UnixHost
 from pyredis.version import REDIS_VERSION, VERSION
@@ -101,13 +107,6 @@ def _refuse_absent(config: Config) -> None:
 def _refuse_append_only(config: Config) -> None:
     if config.appendonly:
         raise ConfigError(f"the append-only file is not part of this version of {PROGRAM}")
-
-
-def _warn_of_absent(config: Config, log: Log) -> None:
-    """Settings that a default configuration may hold, so they cannot be refused."""
-    if config.save:
-        log("warning", "Save points are set, but this version keeps data in memory only.")
-    _warn_of_maxmemory(config, log)
 
 
 def _warn_of_maxmemory(config: Config, log: Log) -> None:
@@ -190,6 +189,7 @@ def serve(config: Config, path: str | None, arguments: Sequence[str]) -> int:
 
     loop = _new_loop()
     asyncio.set_event_loop(loop)
+    loop.set_exception_handler(lambda loop, context: _report_defect(context, log))
     supervisor = "upstart" if config.supervised == "upstart" else "systemd"
     host = UnixHost(log, home, supervisor if supervised else "no", lambda: config.use_exit_on_panic)
     rng = random.Random(os.urandom(16))
@@ -215,7 +215,7 @@ def serve(config: Config, path: str | None, arguments: Sequence[str]) -> int:
 
     server = Server(engine, config, loop, log, leave)
     start_up_text(config, log)
-    _warn_of_absent(config, log)
+    _warn_of_maxmemory(config, log)
     config.subscribe(("appendonly",), lambda: _refuse_append_only(config))
     config.subscribe(("maxmemory",), lambda: _warn_of_maxmemory(config, log))
 
@@ -236,9 +236,23 @@ def serve(config: Config, path: str | None, arguments: Sequence[str]) -> int:
         log("warning", f"{error}")
         log("warning", "Failed to configure TLS. Check logs for more info.")
         return 1
+    log("notice", "Server initialized")
     supervisor = config.supervised if supervised else ""
+    if supervisor and supervisor != "upstart":
+        engine.saver.supervisor = process.tell_supervisor
+
+    def on_child(title: str) -> None:
+        for fd in server.sockets():
+            os.close(fd)
+        log.role = "C"
+        proctitle.show(title)
+        process.set_oom_score(config, child=True)
+
+    engine.saver.connect(WorkingDirectory(), ForkedChildren(log, on_child))
     # Said from inside the loop: from then on a signal finds its handler at work.
-    loop.call_soon(_announce, config, log, supervisor)
+    load_data(
+        loop, server, engine, log, lambda: _announce(config, log, supervisor), lambda: leave(1)
+    )
     _handle_signals(loop, engine, server, log)
     _tame_garbage_collector()
     try:
@@ -249,16 +263,23 @@ def serve(config: Config, path: str | None, arguments: Sequence[str]) -> int:
             log("notice", "Removing the pid file.")
             with contextlib.suppress(OSError):
                 os.unlink(pid_path)
-        log("warning", "Redis is now ready to exit, bye bye...")
+        if not status:
+            log("warning", "Redis is now ready to exit, bye bye...")
         loop.close()
     if host.restart_delay_ms is not None:
         host.begin_anew()
     return status
 
 
+def _report_defect(context: dict[str, Any], log: Log) -> None:
+    """What a callback of the loop failed with goes into the log, as a crash would."""
+    error = context.get("exception")
+    stack = "".join(traceback.format_exception(error)) if error is not None else ""
+    log("warning", f"=== BUG REPORT: {context.get('message', '')}\n{stack}")
+
+
 def _announce(config: Config, log: Log, supervisor: str) -> None:
     """Tell the log and whoever supervises us that clients are served."""
-    log("notice", "Server initialized")
     for kind, wanted in (
         ("tcp", config.port),
         ("tls", config.tls_port),
@@ -277,10 +298,22 @@ def _handle_signals(
 ) -> None:
     """TERM and INT ask for an orderly end; a second INT does not wait for it."""
     asked = False
+    config, saver = engine.config, engine.saver
 
-    def begin(name: str) -> None:
-        log("warning", f"Received {name} scheduling shutdown...")
-        log("warning", "User requested shutdown...")
+    def begin(number: int) -> None:
+        nonlocal asked
+        if saver.loading is not None:
+            log("warning", "Received shutdown signal during loading, scheduling shutdown.")
+        else:
+            log("warning", f"Received {signal.Signals(number).name} scheduling shutdown...")
+        by_interrupt = number == signal.SIGINT
+        flags = config.shutdown_on_sigint if by_interrupt else config.shutdown_on_sigterm
+        engine.begin_batch()
+        try:
+            saver.prepare_exit("save" in flags, "nosave" in flags, "force" in flags)
+        except Error:
+            asked = False  # the log says why; the server goes on
+            return
         engine.exit_status = 0
         server.wake()
 
@@ -291,7 +324,7 @@ def _handle_signals(
             log("warning", "You insist... exiting now.")
             os._exit(1)
         asked = True
-        loop.call_soon_threadsafe(begin, signal.Signals(number).name)
+        loop.call_soon_threadsafe(begin, number)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)

@@ -8,7 +8,8 @@ gets something (and leaves all its queues) or stays where it was, with its place
 A deadline ends the wait with the reply the handler gave for it. Deadlines are a heap. The
 entry of a client that was served goes stale and is skipped when it surfaces; when most are
 stale the heap is built anew, so a worker that calls BLPOP with a timeout of an hour a
-thousand times a second does not fill it.
+thousand times a second does not fill it. An *alarm* is a time at which a command runs again
+though no key has changed; it has a heap of its own, and goes stale likewise.
 
 A client held up by CLIENT PAUSE is parked here too, without keys: it is
 *postponed*, not blocked, and nothing but the end of the pause ends that.
@@ -19,6 +20,7 @@ Source: redis.io, BLPOP, "Serving blocking operations".
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from pyredis.session import Block, Blocked, Session
@@ -33,12 +35,13 @@ _STALE_MIN: Final = 64  # below this the heap is not worth tidying
 class Waiters:
     """Who waits for what, in one server."""
 
-    __slots__ = ("_heap", "_next", "_stale", "_unkeyed", "blocked", "ks")
+    __slots__ = ("_alarms", "_heap", "_next", "_stale", "_unkeyed", "blocked", "ks")
 
     def __init__(self, ks: Keyspace) -> None:
         self.ks = ks
         self.blocked: dict[Session, None] = {}
         self._heap: list[tuple[int, int, Session, Blocked]] = []
+        self._alarms: list[tuple[int, int, Session, Blocked]] = []
         self._next = 0  # numbers heap entries: equal deadlines are met in order of arrival
         self._stale = 0  # entries of clients that wait no longer
         self._unkeyed = 0  # clients that are to be woken by a key's removal too
@@ -58,6 +61,23 @@ class Waiters:
         if block.deadline_ms:
             heapq.heappush(self._heap, (block.deadline_ms, self._next, session, state))
             self._next += 1
+        self.set_alarm(session, block.again_ms)
+
+    def set_alarm(self, session: Session, again_ms: int) -> None:
+        """Have a session that waits try again at that time, unless it is 0."""
+        if again_ms and session.blocked is not None:
+            heapq.heappush(self._alarms, (again_ms, self._next, session, session.blocked))
+            self._next += 1
+
+    def alarmed(self, now_ms: int) -> list[Session]:
+        """The sessions whose alarm has come, in order, each once. They have no alarm any more."""
+        due: dict[Session, None] = {}
+        alarms = self._alarms
+        while alarms and alarms[0][0] <= now_ms:
+            _, _, session, state = heapq.heappop(alarms)
+            if session.blocked is state:
+                due[session] = None
+        return list(due)
 
     def release(self, session: Session) -> Blocked | None:
         """Take the session out of all queues; returns what it waited for, None if nothing."""
@@ -81,9 +101,18 @@ class Waiters:
                 self._stale = 0
         return state
 
-    def queue(self, db: Database, key: bytes) -> list[Session]:
-        """Who waits for a key, in order."""
-        return list(db.waiting.get(key, ()))
+    def queue(self, db: Database, key: bytes) -> Iterator[Session]:
+        """Who waits for a key, in order, while those served leave the queue.
+
+        As long as the head is served each time, which is the rule, no copy is made.
+        """
+        waiting = db.waiting
+        while queue := waiting.get(key):
+            head = next(iter(queue))
+            yield head
+            if head in waiting.get(key, ()):
+                yield from list(queue)[1:]
+                return
 
     def none_served_by(self, value: Any) -> bool:
         """Whether a key with this value cannot end anybody's wait: it is missing."""
@@ -103,9 +132,12 @@ class Waiters:
         return block.kind is None or type(value) is block.kind or block.on_removal
 
     def next_deadline_ms(self) -> int | None:
-        """When the next wait ends, None if no wait has an end."""
+        """When the next wait ends or a command is to be tried again, None if never."""
         self._skip_stale()
-        return self._heap[0][0] if self._heap else None
+        alarms = self._alarms
+        while alarms and alarms[0][2].blocked is not alarms[0][3]:
+            heapq.heappop(alarms)
+        return min((heap[0][0] for heap in (self._heap, alarms) if heap), default=None)
 
     def expired(self, now_ms: int) -> list[Session]:
         """The sessions whose deadline has come, in the order of their deadlines.

@@ -8,16 +8,16 @@ made of two operations on a digest of 20 bytes:
     chain(digest, data)     SHA1 of what blend gives: the order is kept
 
 An element with parts (field and value, member and score) chains the parts on a fresh digest,
-then blends that one in. A key chains its name and type, adds its value, and blends in a mark
-if it has a TTL (when it ends does not matter). A database chains its number, then blends in
-every key.
+then blends that one in, and with it a mark if the field has a TTL. A key chains its name and
+type, adds its value, and blends in a mark if it has a TTL (when it ends does not matter). A
+database chains its number, then blends in every key.
 
 Cost: O(bytes of data), a SHA1 for each element or two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from hashlib import sha1
 from typing import TYPE_CHECKING, Final
 
@@ -41,6 +41,7 @@ _TYPE_NUMBERS: Final = {
     b"stream": 6,
 }
 _EXPIRES_MARK: Final = b"!!expire!!"
+_FIELD_EXPIRES_MARK: Final = b"!!hexpire!!"
 
 
 def blend(digest: bytes, data: bytes) -> bytes:
@@ -71,7 +72,8 @@ def value_digest(digest: bytes, db: Database, key: bytes, value: Value) -> bytes
         pairs = ((member, b"%.17g" % score) for member, score in value.scores.items())
         digest = _blend_pairs(digest, pairs)
     elif isinstance(value, Hash):
-        digest = _blend_pairs(digest, value.fields.items())
+        when = value.deadlines.when if value.deadlines is not None else {}
+        digest = _blend_pairs(digest, value.fields.items(), when)
     else:
         for part in value.digest_parts():  # other types say for themselves what they chain
             digest = chain(digest, part)
@@ -80,9 +82,14 @@ def value_digest(digest: bytes, db: Database, key: bytes, value: Value) -> bytes
     return digest
 
 
-def _blend_pairs(digest: bytes, pairs: Iterable[tuple[bytes, bytes]]) -> bytes:
+def _blend_pairs(
+    digest: bytes, pairs: Iterable[tuple[bytes, bytes]], expiring: Container[bytes] = ()
+) -> bytes:
     for name, content in pairs:
-        digest = blend(digest, chain(chain(ZERO, name), content))
+        element = chain(chain(ZERO, name), content)
+        if name in expiring:
+            element = blend(element, _FIELD_EXPIRES_MARK)
+        digest = blend(digest, element)
     return digest
 
 

@@ -24,14 +24,17 @@ from pyredis.blocking import Waiters
 from pyredis.commands.registry import Entry, Table
 from pyredis.context import Context
 from pyredis.expire import ActiveExpire
+from pyredis.follow import follow_config
 from pyredis.gates import POSTPONED, Pause, gates_for, misfit
 from pyredis.host import Host
 from pyredis.keyspace import TOUCH_LFU, TOUCH_LRU, TOUCH_NOT, Database, Keyspace
 from pyredis.keyspecs import find_keys
 from pyredis.latency import LatencyMonitor
 from pyredis.lazyfree import LazyFree
+from pyredis.limits import ATTACK_LOG_MS, abort_attack, check_input, check_output, refuse
 from pyredis.memory import MemoryMeter
 from pyredis.metrics import Metrics
+from pyredis.persistence.saver import Saver
 from pyredis.pubsub import PubSub
 from pyredis.resp import (
     NO_REPLY,
@@ -41,6 +44,7 @@ from pyredis.resp import (
     Replies,
     encode_into,
 )
+from pyredis.scripting.manager import Scripting
 from pyredis.session import (
     REPLY_OFF,
     REPLY_ON,
@@ -62,6 +66,10 @@ if TYPE_CHECKING:
 
 _UNMONITORED: Final = frozenset(("skip_monitor", "admin"))
 _TIDY_STEPS: Final = 1000  # places of a key index looked at in one turn of the cron
+
+_OF_BROWSERS: Final = (b"post", b"host:")
+"""First words of lines that HTTP requests to strange servers cannot do without."""
+
 
 _HELD_MAX_BYTES: Final = 4096
 """A cut request up to this size is put before the next input, for the hot path to try again."""
@@ -113,8 +121,9 @@ class Engine:
         self.metrics = Metrics(self)
         self.latency = LatencyMonitor()
         self.switches = Switches()
-        self.cron_jobs: list[Callable[[], None]] = [self.metrics.sample, self.memory.sample]
         self.pause = Pause()
+        self.scripting = Scripting(self)
+        self.poll_clients: Callable[[], None] = lambda: None  # the shell's, for busy scripts
         self.monitors: dict[Session, None] = {}
         self.gates: list[Any] = []
         self.feeds: list[Feed] = []
@@ -123,18 +132,25 @@ class Engine:
         self.config_path: str | None = None
         self.rewrite_config: Callable[[], None] | None = None  # raises OSError
         self.arguments: list[str] = []
+        self.saver = Saver(self)
+        self.cron_jobs: list[Callable[[], None]] = [
+            self.metrics.sample,
+            self.memory.sample,
+            self.saver.cron,
+        ]
         self.ctx = Context(self, config, self.ks, rng)
         self.slow_ns = 10_000_000  # what takes longer is the slow log's or the latency monitor's
-        self._slowlog_ns = 10_000_000
+        self.slowlog_ns = 10_000_000
         self._with_output: list[Session] = []
         self.running: Session | None = None
         self._deferred: list[tuple[Session, bytes]] = []
         self._resumed: list[Session] = []
         self.clock_ns = clock.steady_ns
-        self._notify: frozenset[str] = frozenset()
+        self.notify_flags: frozenset[str] = frozenset()
         self._serving = False
         self._pause_lifted = False
-        self._follow_config()
+        self.attack_logged_ms = -ATTACK_LOG_MS
+        follow_config(self)
 
     # The shell's side
 
@@ -171,11 +187,15 @@ class Engine:
 
     def begin_batch(self) -> None:
         """Fix the time for the commands that follow."""
-        self.ks.set_time(self.clock.now_ms())
+        if not self.scripting.busy:  # time stands still for a script
+            self.ks.set_time(self.clock.now_ms())
 
     def end_batch(self) -> None:
         """Serve what time has brought: deadlines of blocked clients, ends of pauses."""
         now_ms = self.ks.now_ms
+        for session in self.waiters.alarmed(now_ms):
+            if session.blocked is not None:
+                self._retry(session)
         for session in self.waiters.expired(now_ms):
             self.unblock(session)
         if self._pause_lifted or (self.pause.active and self.pause.expire(now_ms)):
@@ -265,7 +285,7 @@ class Engine:
                 known = session.authenticated or self.acl.open
                 argv = reader.next(bulk_max_bytes, known)
             except ProtocolError as error:
-                self._protocol_error(session, error)
+                refuse(self, session, error)
                 return
             if argv is None:
                 break
@@ -273,7 +293,7 @@ class Engine:
         session.held = reader.busy
         if session.held:
             session.wanted_bytes = reader.wanted_bytes
-            self._bound_input(session)
+            check_input(self, session)
 
     def execute(self, session: Session, argv: list[bytes]) -> None:
         """Run one request through all gates and put its reply into ``session.out``."""
@@ -289,7 +309,7 @@ class Engine:
             assert entry is not None
             self.park(session, reply, entry, argv)
         else:
-            self._reply(session, reply)
+            self.reply(session, reply)
         if self.ks.after:
             self.after_command(session, argv)
         self.running = None
@@ -299,6 +319,9 @@ class Engine:
     def _admit(self, session: Session, argv: list[bytes]) -> tuple[Entry | None, Any]:
         """The entry to run and None; or a reply that stands in for running it."""
         entry = self.table.find(argv)
+        if entry is None and argv[0].lower() in _OF_BROWSERS:
+            abort_attack(self, session)
+            return None, NO_REPLY
         problem = misfit(entry, argv)
         if problem is None:
             assert entry is not None
@@ -371,7 +394,7 @@ class Engine:
         if unit.depth and unit.changes:
             # Inside EXEC and scripts events come between the commands, as messages do.
             changes, unit.changes = unit.changes, []
-            self._announce(changes)
+            self.announce(changes)
         if self.tracking.clients and "readonly" in entry.spec.flags:
             self._remember_keys(entry, argv)
         return reply
@@ -390,17 +413,17 @@ class Engine:
         unit = self.ks.unit
         if unit.changes:
             changes, unit.changes = unit.changes, []
-            self._announce(changes)
+            self.announce(changes)
         self.tracking.remember(session, [argv[key.at] for key in find_keys(entry.spec, argv)])
 
-    def _reply(self, session: Session, reply: Any) -> None:
+    def reply(self, session: Session, reply: Any) -> None:
         mode = session.reply_mode
         if mode in (REPLY_OFF, REPLY_SKIP):
             # Confirmations of SUBSCRIBE are messages and come through.
             reply = _messages(reply)
         if reply is not NO_REPLY:
             encode_into(session.out, reply, session.resp3)
-            self.check_output_limit(session)
+            check_output(self, session)
         if mode == REPLY_SKIP_NEXT:
             session.reply_mode = REPLY_SKIP
         elif mode == REPLY_SKIP:
@@ -430,16 +453,23 @@ class Engine:
             ks.after = False
             if unit.changes:
                 changes, unit.changes = unit.changes, []
-                self._announce(changes)
-            if unit.commands:
+                self.announce(changes)
+            if unit.limits:
+                kinds = [getattr(feed, "kind", "") for feed in self.feeds]
+                limited = unit.take_commands_for(kinds)
+                for feed, commands in zip(self.feeds, limited, strict=True):
+                    if commands:
+                        feed(commands)
+            elif unit.commands:
                 commands = unit.take_commands()
                 for feed in self.feeds:
                     feed(commands)
             if ks.ready and not self._serving:
                 self._serve_ready()
 
-    def _announce(self, changes: list[tuple[Database, bytes, str]]) -> None:
-        notify = self._notify
+    def announce(self, changes: list[tuple[Database, bytes, str]]) -> None:
+        """Tell WATCH, trackers and subscribers of changes."""
+        notify = self.notify_flags
         tracking = self.tracking if self.tracking.clients else None
         for db, key, event in changes:
             if event not in UNWATCHED:
@@ -505,9 +535,10 @@ class Engine:
             self.park(session, reply, state.entry, state.argv)
         elif type(reply) is Block:
             self.ks.unit.begin_command()
+            self.waiters.set_alarm(session, reply.again_ms)
         else:
             self.waiters.release(session)
-            self._reply(session, reply)
+            self.reply(session, reply)
             self._resumed.append(session)
             self._queue_output(session)
         if self.ks.after:
@@ -532,9 +563,9 @@ class Engine:
             problem = Error(error)
             state.entry.failed += 1
             self.stats.count_error(problem)
-            self._reply(session, problem)
+            self.reply(session, problem)
         else:
-            self._reply(session, state.block.on_timeout)
+            self.reply(session, state.block.on_timeout)
         if session.tracker is not None:
             self.tracking.command_over(session, state.entry)
         self._resumed.append(session)
@@ -573,7 +604,7 @@ class Engine:
             self.ks.after = True
         elif not session.closing:
             session.out.append(wire)
-            self.check_output_limit(session)
+            check_output(self, session)
             self._queue_output(session)
 
     def _flush_deferred(self) -> None:
@@ -581,7 +612,7 @@ class Engine:
         for session, wire in deferred:
             if not session.closing:
                 session.out.append(wire)
-                self.check_output_limit(session)
+                check_output(self, session)
                 self._queue_output(session)
 
     def close(self, session: Session, when: str = "reply") -> None:
@@ -602,7 +633,7 @@ class Engine:
         """A call took as long as the slow log or the latency monitor cares for."""
         event = "fast-command" if "fast" in entry.spec.flags else "command"
         self.latency.add(event, spent_ns, self.now_ms)
-        if spent_ns >= self._slowlog_ns:
+        if spent_ns >= self.slowlog_ns:
             self.stats.record_slow(self, session, entry, argv, spent_ns)
 
     def kill(self, session: Session) -> None:
@@ -631,7 +662,7 @@ class Engine:
         ks.feeds = bool(self.feeds)
         ks.observed = bool(
             self.feeds
-            or self._notify
+            or self.notify_flags
             or self.tracking.clients
             or self.watches.sessions
         )
@@ -643,50 +674,6 @@ class Engine:
             self.observe()
             self.refresh(session)
 
-    def _follow_config(self) -> None:
-        """Apply the settings that the core keeps in a form of its own, now and when they change."""
-        for names, apply in (
-            (("slowlog-log-slower-than", "latency-monitor-threshold"), self._apply_slow),
-            (("notify-keyspace-events",), self._apply_notify),
-            (("maxmemory-policy", "lfu-log-factor", "lfu-decay-time"), self._apply_touch),
-            (("lazyfree-lazy-expire",), self._apply_lazy_expire),
-            (("requirepass",), self.guard.follow_password),
-            (("tracking-table-max-keys",), self._apply_tracking),
-        ):
-            apply()
-            self.config.subscribe(names, apply)
-
-    def _apply_slow(self) -> None:
-        limit_us = self.config.slowlog_log_slower_than
-        limit_ms = self.config.latency_monitor_threshold
-        self.latency.threshold_ms = limit_ms
-        self._slowlog_ns = limit_us * 1000 if limit_us >= 0 else 1 << 62
-        latency_ns = limit_ms * 1_000_000 if limit_ms else 1 << 62
-        self.slow_ns = min(self._slowlog_ns, latency_ns) - 1
-
-    def _apply_notify(self) -> None:
-        flags = self.config.notify_keyspace_events
-        self._notify = flags if flags & {"K", "E"} else frozenset()
-        self.observe()
-
-    def _apply_touch(self) -> None:
-        """Keys carry an idle clock or a use counter; a switch between them starts afresh."""
-        ks = self.ks
-        ks.lfu_log_factor = self.config.lfu_log_factor
-        ks.lfu_decay_time = self.config.lfu_decay_time
-        lfu = "lfu" in self.config.maxmemory_policy
-        if lfu != ks.lfu:
-            ks.lfu = lfu
-            ks.touch_mode = TOUCH_LFU if lfu else TOUCH_LRU
-            for db in ks.dbs:
-                db.forget_use()
-
-    def _apply_lazy_expire(self) -> None:
-        self.ks.lazy_expire_unlink = self.config.lazyfree_lazy_expire
-
-    def _apply_tracking(self) -> None:
-        self.tracking.keys_max = self.config.tracking_table_max_keys
-
     def discard(self, session: Session) -> None:
         """Leave MULTI without executing."""
         session.multi = None
@@ -695,58 +682,12 @@ class Engine:
         self.watches.unwatch(session)
         self.refresh(session)
 
-    # Limits and errors
+    # Output and errors
 
     def _queue_output(self, session: Session) -> None:
         if session.out and not session.queued:
             session.queued = True
             self._with_output.append(session)
-
-    def check_output_limit(self, session: Session) -> None:
-        """Close a client whose unsent replies exceed the limits of its class."""
-        limits = self.config.client_output_buffer_limit
-        hard, soft, soft_s = limits.normal if session.kind == "normal" else limits.pubsub
-        if not hard and not soft:
-            return
-        held = session.unsent_bytes + session.output_bytes()
-        over_soft = bool(soft) and held > soft
-        if over_soft and not session.obuf_soft_since_ms:
-            session.obuf_soft_since_ms = self.ks.now_ms
-        elif not over_soft:
-            session.obuf_soft_since_ms = 0
-        too_long = over_soft and self.ks.now_ms - session.obuf_soft_since_ms > soft_s * 1000
-        if (hard and held > hard) or too_long:
-            self.stats.output_limit_disconnections += 1
-            self.log(
-                "warning",
-                f"Client id={session.id} addr={session.address.peer} scheduled to be closed "
-                "ASAP for overcoming of output buffer limits.",
-            )
-            session.out.clear()
-            self.close(session, "now")
-
-    def _bound_input(self, session: Session) -> None:
-        held = session.reader.held_bytes
-        session.query_peak_bytes = max(session.query_peak_bytes, held)
-        if held > self.config.client_query_buffer_limit:
-            self.stats.query_limit_disconnections += 1
-            self.log(
-                "warning",
-                f"Closing client that reached max query buffer length: id={session.id} "
-                f"addr={session.address.peer} qbuf={held}",
-            )
-            self.close(session, "now")
-
-    def _protocol_error(self, session: Session, error: ProtocolError) -> None:
-        self.log(
-            "verbose",
-            f"Protocol error ({error.text}) from client: id={session.id} "
-            f"addr={session.address.peer}",
-        )
-        problem = Error(f"ERR Protocol error: {error.text}".encode("latin-1"))
-        self.stats.count_error(problem)
-        self._reply(session, problem)
-        self.close(session)
 
     def crashed(self, entry: Entry, argv: list[bytes]) -> Error:
         """A defect of ours: the client gets an error, the log the whole story."""

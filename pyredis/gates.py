@@ -35,6 +35,14 @@ _NOT_QUEUED = frozenset("EXEC DISCARD MULTI WATCH QUIT RESET".split())
 _WRITING: Final = frozenset(("write", "may_replicate"))
 _TOUCHING: Final = _WRITING | {"readonly"}
 
+MISCONF: Final = (
+    "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to "
+    "disk. Commands that may modify the data set are disabled, because this instance is "
+    "configured to report errors during writes if RDB snapshotting fails "
+    "(stop-writes-on-bgsave-error option). Please check the Redis logs for details about the "
+    "RDB error."
+)
+
 POSTPONED: Final = Block((), 0, NO_REPLY)
 """Instead of a reply: the request is put off until no pause holds it any more."""
 
@@ -58,10 +66,32 @@ def permitted(engine: Engine, session: Session, entry: Entry, argv: list[bytes])
     return engine.guard.refusal(session, entry, argv)
 
 
+def script_busy(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -> Any:
+    """While a script has been running for too long, little else than ending it is possible."""
+    return None if "allow_busy" in entry.spec.flags else engine.scripting.busy_error()
+
+
+def loading(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -> Any:
+    """While data are being loaded there are none to work with."""
+    entries = [entry]
+    if session.multi and entry.spec.name == "EXEC":
+        entries += (queued for queued, _ in session.multi)
+    if all("loading" in each.spec.flags for each in entries):
+        return None
+    return Error("LOADING Redis is loading the dataset in memory")
+
+
 def monitoring(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -> Any:
     """A monitor is a kind of replica to Redis: it is sent a stream and may not touch keys."""
     if flags_of(entry, session) & _TOUCHING:
         return Error("ERR Replica can't interact with the keyspace")
+    return None
+
+
+def unsaved(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -> Any:
+    """Saving has failed, so data must not change; PING is to tell of it, too."""
+    if "write" in flags_of(entry, session) or entry.spec.name == "PING":
+        return Error(MISCONF)
     return None
 
 
@@ -115,6 +145,10 @@ def gates_for(engine: Engine, session: Session) -> tuple[Any, ...]:
     found.extend(engine.gates)
     if not session.resp3 and (session.channels or session.patterns or session.shard_channels):
         found.append(subscribed_resp2)
+    if engine.saver.loading is not None:
+        found.append(loading)
+    if engine.scripting.busy:
+        found.append(script_busy)
     if session.monitor:
         found.append(monitoring)
     if engine.pause.active:

@@ -9,6 +9,7 @@ real one.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from pyredis.resp import Error
 
@@ -33,6 +34,20 @@ class CpuUse:
     user_children_s: float = 0.0
     system_main_thread_s: float = 0.0
     user_main_thread_s: float = 0.0
+
+
+class Line(Protocol):
+    """A connection to another server, used while everything else waits. All raise OSError."""
+
+    def send(self, data: bytes) -> None:
+        """Send all of it."""
+
+    def read_line(self) -> bytes:
+        """What comes next, up to CRLF and without it."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Hang up."""
 
 
 class Host:
@@ -65,6 +80,13 @@ class Host:
 
     def sleep(self, duration_s: float) -> None:
         """Stop everything for a while."""
+        raise Error(_NO_PROCESS)
+
+    def dial(self, host: str, port: int, timeout_ms: int) -> Line:
+        """Connect to another server; no step may take longer than the time given.
+
+        Raises LookupError for a host that is not known, OSError when it does not answer.
+        """
         raise Error(_NO_PROCESS)
 
     def crash(self, how: str) -> None:

@@ -29,6 +29,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from pyredis.commands.registry import NO_ENTRY, Entry
+from pyredis.limits import check_output
 from pyredis.resp import (
     BULK_HEADS,
     INTEGERS,
@@ -178,7 +179,7 @@ def run(engine: Engine, session: Session, data: bytes) -> bytes:
                 out(heads[size] + reply + CRLF)
             else:
                 encode_into(session.out, reply, False)
-                engine.check_output_limit(session)
+                check_output(engine, session)
         elif kind is int:
             out(integers[reply] if 0 <= reply < 1024 else b":%d\r\n" % reply)
         elif reply is None:
@@ -196,7 +197,7 @@ def run(engine: Engine, session: Session, data: bytes) -> bytes:
         else:
             encode_into(session.out, reply, session.resp3)
             if kind is list:
-                engine.check_output_limit(session)
+                check_output(engine, session)
         if single:
             spent_ns = clock_ns() - start_ns
             if spent_ns > engine.slow_ns:
@@ -279,7 +280,7 @@ def _run_alike(engine: Engine, session: Session, parts: list[bytes], end: int) -
                     out(NULL_RESP3 if session.resp3 else NULL_RESP2)
                 else:
                     encode_into(session.out, reply, session.resp3)
-                    engine.check_output_limit(session)
+                    check_output(engine, session)
                 if ks.after:
                     break
         except Error as error:

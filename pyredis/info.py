@@ -27,6 +27,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from pyredis.field_expiry import count_volatile
 from pyredis.memory import overview, percent
 from pyredis.metrics import commands_processed
 from pyredis.version import REDIS_VERSION, VERSION
@@ -146,19 +147,22 @@ def _memory(engine: Engine) -> Pairs:
     yield "allocator_resident", view.resident
     yield "total_system_memory", total
     yield "total_system_memory_human", human(total)
-    yield "used_memory_lua", 0
-    yield "used_memory_vm_eval", 0
-    yield "used_memory_lua_human", human(0)
-    yield "used_memory_scripts_eval", 0
-    yield "number_of_cached_scripts", 0
-    yield "number_of_functions", 0
-    yield "number_of_libraries", 0
-    yield "used_memory_vm_functions", 0
-    yield "used_memory_vm_total", 0
-    yield "used_memory_vm_total_human", human(0)
-    yield "used_memory_functions", 0
-    yield "used_memory_scripts", 0
-    yield "used_memory_scripts_human", human(0)
+    scripting = engine.scripting
+    vm_total = scripting.eval_vm_bytes + scripting.function_vm_bytes
+    scripts = scripting.scripts_bytes + scripting.functions_bytes
+    yield "used_memory_lua", scripting.eval_vm_bytes
+    yield "used_memory_vm_eval", scripting.eval_vm_bytes
+    yield "used_memory_lua_human", human(scripting.eval_vm_bytes)
+    yield "used_memory_scripts_eval", scripting.scripts_bytes
+    yield "number_of_cached_scripts", scripting.number_of_cached_scripts
+    yield "number_of_functions", scripting.number_of_functions
+    yield "number_of_libraries", scripting.number_of_libraries
+    yield "used_memory_vm_functions", scripting.function_vm_bytes
+    yield "used_memory_vm_total", vm_total
+    yield "used_memory_vm_total_human", human(vm_total)
+    yield "used_memory_functions", scripting.functions_bytes
+    yield "used_memory_scripts", scripts
+    yield "used_memory_scripts_human", human(scripts)
     yield "maxmemory", config.maxmemory
     yield "maxmemory_human", human(config.maxmemory)
     yield "maxmemory_policy", config.maxmemory_policy
@@ -184,24 +188,30 @@ def _memory(engine: Engine) -> Pairs:
 
 
 def _persistence(engine: Engine) -> Pairs:
-    yield "loading", 0
+    saver = engine.saver
+    loading, running, report = saver.loading, saver.running, saver.report
+    keys_total = running.keys if running is not None else 0
+    yield "loading", int(loading is not None)
     yield "async_loading", 0
-    yield "current_cow_peak", 0
-    yield "current_cow_size", 0
-    yield "current_cow_size_age", 0
-    yield "current_fork_perc", "0.00"
-    yield "current_save_keys_processed", 0
-    yield "current_save_keys_total", 0
+    yield "current_cow_peak", report.cow_peak_bytes
+    yield "current_cow_size", report.cow_bytes
+    yield "current_cow_size_age", saver.report_age_s
+    yield "current_fork_perc", f"{percent(report.keys, keys_total):.2f}"
+    yield "current_save_keys_processed", report.keys
+    yield "current_save_keys_total", keys_total
     yield "rdb_changes_since_last_save", engine.ks.dirty
-    yield "rdb_bgsave_in_progress", 0
-    yield "rdb_last_save_time", engine.started_ms // 1000
-    yield "rdb_last_bgsave_status", "ok"
-    yield "rdb_last_bgsave_time_sec", -1
-    yield "rdb_current_bgsave_time_sec", -1
-    yield "rdb_saves", 0
-    yield "rdb_last_cow_size", 0
-    yield "rdb_last_load_keys_expired", 0
-    yield "rdb_last_load_keys_loaded", 0
+    yield "rdb_bgsave_in_progress", int(running is not None)
+    yield "rdb_last_save_time", saver.last_save_s
+    yield "rdb_last_bgsave_status", "ok" if saver.last_ok else "err"
+    yield "rdb_last_bgsave_time_sec", saver.last_duration_s
+    yield (
+        "rdb_current_bgsave_time_sec",
+        saver.now_s - running.since_s if running is not None else -1,
+    )
+    yield "rdb_saves", saver.saves
+    yield "rdb_last_cow_size", saver.last_cow_bytes
+    yield "rdb_last_load_keys_expired", saver.keys_expired
+    yield "rdb_last_load_keys_loaded", saver.keys_loaded
     yield "aof_enabled", 0
     yield "aof_rewrite_in_progress", 0
     yield "aof_rewrite_scheduled", 0
@@ -214,6 +224,13 @@ def _persistence(engine: Engine) -> Pairs:
     yield "aof_last_cow_size", 0
     yield "module_fork_in_progress", 0
     yield "module_fork_last_cow_size", 0
+    if loading is not None:
+        yield "loading_start_time", loading.start_s
+        yield "loading_total_bytes", loading.total_bytes
+        yield "loading_rdb_used_mem", loading.used_memory
+        yield "loading_loaded_bytes", loading.loaded_bytes
+        yield "loading_loaded_perc", f"{loading.percent:.2f}"
+        yield "loading_eta_seconds", loading.eta_s(saver.now_s)
 
 
 def _stats(engine: Engine) -> Pairs:
@@ -234,6 +251,7 @@ def _stats(engine: Engine) -> Pairs:
     yield "sync_full", 0
     yield "sync_partial_ok", 0
     yield "sync_partial_err", 0
+    yield "expired_subkeys", ks.expired_fields
     yield "expired_keys", ks.expired
     yield "expired_stale_perc", f"{engine.expire.stale_percent:.2f}"
     yield "expired_time_cap_reached_count", engine.expire.time_cap_reached
@@ -247,8 +265,8 @@ def _stats(engine: Engine) -> Pairs:
     yield "pubsub_channels", len(pubsub.channels)
     yield "pubsub_patterns", len(pubsub.patterns)
     yield "pubsubshard_channels", len(pubsub.shard_channels)
-    yield "latest_fork_usec", 0
-    yield "total_forks", 0
+    yield "latest_fork_usec", engine.saver.fork_us
+    yield "total_forks", engine.saver.forks
     yield "migrate_cached_sockets", 0
     yield "slave_expires_tracked_keys", 0
     yield "active_defrag_hits", 0
@@ -374,7 +392,8 @@ def _keyspace(engine: Engine) -> Pairs:
         if db.data:
             yield (
                 f"db{db.index}",
-                f"keys={len(db.data)},expires={len(db.expires)},avg_ttl={int(db.ttl_mean_ms)}",
+                f"keys={len(db.data)},expires={len(db.expires)},avg_ttl={int(db.ttl_mean_ms)},"
+                f"subexpiry={count_volatile(db)}",
             )
 
 

@@ -25,9 +25,12 @@ from __future__ import annotations
 import contextlib
 from array import array
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pyredis.resp import Error
+from pyredis.types.deadlines import Deadlines
+from pyredis.types.hashes import Hash
 from pyredis.types.index import KeyIndex
 from pyredis.unit import Argv, Unit
 
@@ -46,7 +49,7 @@ TOUCH_LRU, TOUCH_LFU, TOUCH_NOT = 0, 1, 2
 LFU_INIT: Final = 5
 _WORDS_MIN: Final = 65536
 _CONTENTS: Final = (
-    *("data", "expires", "keys", "expires_index", "expires_cursor", "ttl_mean_ms"),
+    *("data", "expires", "keys", "expires_index", "expires_cursor", "ttl_mean_ms", "volatile"),
     *("_words", "_mask", "_words_limit"),
 )
 _LFU_MINUTES: Final = 0xFFFF
@@ -80,6 +83,7 @@ class Database:
         "keys",
         "ks",
         "ttl_mean_ms",
+        "volatile",
         "waiting",
         "watched",
     )
@@ -95,6 +99,9 @@ class Database:
         self.waiting: dict[bytes, dict[Any, None]] = {}
         self.expires_cursor = 0  # where the active expire cycle goes on
         self.ttl_mean_ms = 0.0  # its running estimate, 0 while no key has a TTL
+        # Hashes with fields that have a TTL, and no later than when to look at them. What was
+        # written over may still be listed, until its time comes.
+        self.volatile = Deadlines()
         self._reset_words()
 
     # Look-up
@@ -228,26 +235,28 @@ class Database:
     def replace_all(self, pairs: tuple[bytes, ...], event: str) -> None:
         """``replace`` and ``changed`` for keys and values in turn, O(n). What MSET does."""
         ks = self.ks
-        keys = pairs[::2]
+        turns = iter(pairs)
         if (
             ks.observed
             or ks.touch_mode
-            or not self.expires.keys().isdisjoint(keys)
-            or not self.waiting.keys().isdisjoint(keys)
+            or (self.expires and not self.expires.keys().isdisjoint(pairs[::2]))
+            or (self.waiting and not self.waiting.keys().isdisjoint(pairs[::2]))
         ):
-            for key, value in zip(keys, pairs[1::2], strict=True):
+            for key, value in zip(turns, turns, strict=True):
                 self.replace(key, value)
                 self.changed(key, event)
             return
         data = self.data
-        fresh = [key for key in keys if key not in data]
-        data.update(zip(keys, pairs[1::2], strict=True))
+        before = len(data)
         words, mask, clock = self._words, self._mask, ks.lru_clock
-        for key in keys:
+        for key, value in zip(turns, turns, strict=True):
+            data[key] = value
             words[hash(key) & mask] = clock
-        for key in dict.fromkeys(fresh):
-            self._added(key)
-        ks.dirty += len(keys)
+        if len(data) != before:
+            # New keys stand at the end of the dict, in the order of their coming.
+            for key in reversed(list(islice(reversed(data), len(data) - before))):
+                self._added(key)
+        ks.dirty += len(pairs) // 2
 
     def remove(self, key: bytes) -> Value | None:
         """Take the key out and return its value, None if it was missing. TTL goes too.
@@ -259,6 +268,8 @@ class Database:
             return None
         if key in self.expires:
             self._drop_expiry(key)
+        if key in self.volatile.when:
+            self.volatile.discard(key)
         if self.keys is not None:
             self.keys.discard(key)
         if key in self.waiting:
@@ -315,6 +326,17 @@ class Database:
             return False
         self._drop_expiry(key)
         return True
+
+    def schedule(self, key: bytes, value: Value) -> None:
+        """Have the active expire cycle see to the fields of a hash, if some have a TTL.
+
+        For whoever gives a field an earlier time than it had, or a key a ready-made value.
+        """
+        if type(value) is Hash and value.deadlines is not None:
+            next_ms = value.deadlines.next_ms()
+            listed_ms = self.volatile.when.get(key)
+            if next_ms is not None and (listed_ms is None or next_ms < listed_ms):
+                self.volatile.set(key, next_ms)
 
     def delete_expired(self, key: bytes) -> None:
         """Delete a key past its time: event, counter, and a DEL (UNLINK) to propagate.
@@ -388,6 +410,7 @@ class Database:
         self.keys = self.expires_index = None
         self.expires_cursor = 0
         self.ttl_mean_ms = 0.0
+        self.volatile = Deadlines()
         self._reset_words()
         for key in self.waiting:
             if key in old[0]:
@@ -406,6 +429,9 @@ class Database:
         while len(data) > self._words_limit:
             self._grow_words()
         self.forget_use()
+        for key, value in data.items():
+            if type(value) is Hash:
+                self.schedule(key, value)
         for key in self.waiting:
             if key in data:
                 self.signal(key)
@@ -509,6 +535,12 @@ class Database:
         for value in self.data.values():
             if type(value) not in STRING_TYPES and not getattr(value, "may_be_empty", False):
                 assert len(value) > 0, "an empty container stayed behind"
+        self.volatile._check()
+        for key, value in self.data.items():
+            if type(value) is Hash and value.deadlines:
+                next_ms = value.deadlines.next_ms()
+                assert next_ms is not None
+                assert self.volatile.when[key] <= next_ms, "fields that nobody will expire"
 
 
 def _drop(value: Value) -> None:
@@ -532,6 +564,7 @@ class Keyspace:
         "dbs",
         "dirty",
         "expired",
+        "expired_fields",
         "feeds",
         "free",
         "hits",
@@ -565,7 +598,7 @@ class Keyspace:
         self.ignore_expiry = False  # while the primary's stream is applied
         self.lazy_expire_unlink = False
         self.free: Callable[[Value], None] = _drop  # what frees large values slowly
-        self.hits = self.misses = self.expired = self.dirty = 0
+        self.hits = self.misses = self.expired = self.expired_fields = self.dirty = 0
         self.observed = False  # somebody derives something from changes
         self.feeds = False  # somebody consumes commands
         self.after = False  # there is work to do once the running command is over

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pyredis.engine import Engine
     from pyredis.host import Host
     from pyredis.keyspace import Database, Value
+    from pyredis.types.deadlines import Deadlines
 
 SAMPLES_DEFAULT: Final = 5
 _UNIT_BYTES: Final = 16
@@ -67,6 +68,7 @@ def value_bytes(value: Value, samples: int = SAMPLES_DEFAULT) -> int:
             size
             + object_bytes(fields)
             + _index(value.index)
+            + _deadlines(value.deadlines)
             + _elements(fields, len(fields), samples)
             + _elements(fields.values(), len(fields), samples)
         )
@@ -104,6 +106,14 @@ def _elements(elements: Iterable[Any], count: int, samples: int) -> int:
         return 0
     seen = min(samples, count) if samples else count
     return sum(map(object_bytes, islice(elements, seen))) * count // seen
+
+
+def _deadlines(deadlines: Deadlines | None) -> int:
+    """Both its parts, each time once; the names belong to the fields."""
+    if deadlines is None:
+        return 0
+    entry_bytes = object_bytes((0, b"")) + _SLOT_BYTES + _TIME_BYTES
+    return object_bytes(deadlines) + object_bytes(deadlines.when) + len(deadlines) * entry_bytes
 
 
 def _index(index: Any) -> int:

@@ -133,13 +133,18 @@ def disable_huge_pages() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_THP_DISABLE, 1, 0, 0, 0)
 
 
-def set_oom_score(config: Config) -> None:
-    """oom-score-adj: how readily the kernel ends us, as a primary, when memory runs out."""
+def set_oom_score(config: Config, child: bool = False) -> None:
+    """oom-score-adj: how readily the kernel ends us when memory runs out.
+
+    The values are for a primary, a replica, and a child.
+    """
     if config.oom_score_adj == "no":
         return
-    score = config.oom_score_adj_values[0]
+    values = config.oom_score_adj_values
+    score = values[2 if child else 0]
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "r+") as file:
         if config.oom_score_adj != "absolute":
             score += int(file.read().strip() or 0)
+            score -= values[0] if child else 0  # which it has inherited
             file.seek(0)
         file.write(str(max(-1000, min(1000, score))))

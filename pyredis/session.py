@@ -43,7 +43,8 @@ class Block:
     when None); the command then runs again with the same arguments, or with ``argv``.
     ``deadline_ms`` is absolute, 0 for none. ``on_timeout`` is the reply then, and also at
     once where waiting is impossible (MULTI, scripts). With ``on_removal`` the client is
-    woken by the key's deletion too (a consumer group that is gone).
+    woken by the key's deletion too (a consumer group that is gone). ``again_ms`` is a time at
+    which to run the command again though no key has changed, 0 for none.
     """
 
     keys: tuple[bytes, ...]
@@ -52,6 +53,7 @@ class Block:
     kind: type | None = None
     on_removal: bool = False
     argv: tuple[bytes, ...] | None = None
+    again_ms: int = 0
 
 
 @dataclass(slots=True)

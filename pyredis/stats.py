@@ -112,7 +112,9 @@ class Stats:
         """Send the line MONITOR prints for a command to every monitor."""
         now_us = engine.clock.now_us()
         peer = session.address.peer
-        if session.address.unix:
+        if session is engine.scripting.session:
+            peer = "lua"
+        elif session.address.unix:
             peer = "unix:" + peer.removesuffix(":0")
         line = b"%d.%06d [%d %b] %b" % (
             now_us // 1_000_000,

@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 
 Argv = tuple[bytes, ...]
 Feed = Callable[[list[tuple[int, Argv]]], None]
-"""A consumer of closed units: database index and request, in order."""
+"""A consumer of closed units: database index and request, in order.
+
+It may have an attribute ``kind``, "aof" or "replicas": a script can say which of them its
+commands are for.
+"""
 
 # Which class of keyspace notifications (see notify-keyspace-events) an event is in.
 _CLASSES: Final = {
@@ -59,7 +63,7 @@ UNWATCHED: Final = frozenset(
 class Unit:
     """What has happened since the last close. One a server, reused."""
 
-    __slots__ = ("changes", "commands", "depth", "dirty", "explicit")
+    __slots__ = ("changes", "commands", "depth", "dirty", "explicit", "limits")
 
     def __init__(self) -> None:
         self.changes: list[tuple[Database, bytes, str]] = []
@@ -67,6 +71,7 @@ class Unit:
         self.dirty = False  # the running command changed something
         self.explicit = False  # the running command said what to propagate
         self.depth = 0  # EXEC and scripts hold the unit open
+        self.limits: dict[int, str] = {}  # commands (by place) that only one kind of feed gets
 
     def begin_command(self) -> None:
         """A new command starts inside the unit."""
@@ -81,10 +86,29 @@ class Unit:
     def take_commands(self) -> list[tuple[int, Argv]]:
         """The commands to propagate, as one transaction when there are several."""
         commands, self.commands = self.commands, []
-        if len(commands) > 1:
-            return [
-                (commands[0][0], (b"MULTI",)),
-                *commands,
-                (commands[-1][0], (b"EXEC",)),
-            ]
-        return commands
+        return _together(commands)
+
+    def limit(self, since: int, kind: str) -> None:
+        """The commands from that place on are for one kind of feed only (redis.set_repl)."""
+        self.limits.update(dict.fromkeys(range(since, len(self.commands)), kind))
+
+    def take_commands_for(self, kinds: list[str]) -> list[list[tuple[int, Argv]]]:
+        """What feeds of these kinds get, where some commands are limited to a kind."""
+        commands, self.commands = self.commands, []
+        limits, self.limits = self.limits, {}
+        return [
+            _together(
+                [each for at, each in enumerate(commands) if limits.get(at, kind) == kind]
+            )
+            for kind in kinds
+        ]
+
+
+def _together(commands: list[tuple[int, Argv]]) -> list[tuple[int, Argv]]:
+    if len(commands) > 1:
+        return [
+            (commands[0][0], (b"MULTI",)),
+            *commands,
+            (commands[-1][0], (b"EXEC",)),
+        ]
+    return commands

@@ -16,6 +16,7 @@ import platform
 import resource
 import select
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -24,6 +25,32 @@ from pyredis.host import CpuUse, Host, MemoryUse
 from pyredis.version import REDIS_VERSION
 
 _STATM = "/proc/self/statm"
+
+
+class TcpLine:
+    """A blocking connection to another server."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._buffer = b""
+
+    def send(self, data: bytes) -> None:
+        """Send all of it; raises OSError, also when it takes too long."""
+        self._connection.sendall(data)
+
+    def read_line(self) -> bytes:
+        """What comes next, up to CRLF and without it; raises OSError, also at the end."""
+        while b"\r\n" not in self._buffer:
+            data = self._connection.recv(1 << 16)
+            if not data:
+                raise ConnectionResetError("closed by the other side")
+            self._buffer += data
+        line, _, self._buffer = self._buffer.partition(b"\r\n")
+        return line
+
+    def close(self) -> None:
+        """Hang up."""
+        self._connection.close()
 
 
 class UnixHost(Host):
@@ -97,6 +124,13 @@ class UnixHost(Host):
     def sleep(self, duration_s: float) -> None:
         """Stop the whole process; a signal handler runs only afterwards."""
         time.sleep(max(0.0, duration_s))
+
+    def dial(self, host: str, port: int, timeout_ms: int) -> TcpLine:
+        """Connect by TCP. Raises LookupError for an unknown host, OSError if it is not there."""
+        try:
+            return TcpLine(socket.create_connection((host, port), timeout_ms / 1000))
+        except socket.gaierror as error:
+            raise LookupError(host) from error
 
     def crash(self, how: str) -> None:
         """Write a report and die by a signal, or exit with 1 where the configuration wants that."""

@@ -31,9 +31,11 @@ if TYPE_CHECKING:
 
 _NAMES_BY_TYPE: Final = {
     "integer": "bit bits client-id cluster-bus-port config-epoch count cursor db destination-db "
-    "end end-slot entries-added entries-read frequency increment index index1 index2 len limit "
-    "milliseconds min-idle-time min-match-len ms num-matches numkeys numlocal numreplicas offset "
-    "port protover rank seconds slot start start-slot stop timeout ttl version weight",
+    "end end-slot entries-added entries-read frequency ifdeq-digest ifdne-digest "
+    "increment index index1 index2 len limit maxage milliseconds min-idle-time "
+    "min-match-len ms num-matches numfields numids numkeys numlocal numreplicas "
+    "offset port protover rank seconds slot start start-slot stop timeout ttl version "
+    "weight",
     "key": "key key1 key2 newkey source sourcekey destination destkey dst src",
     "double": "longitude latitude radius width height score",
     "unix-time": "unix-time-seconds unix-time-milliseconds",
@@ -72,6 +74,10 @@ _OWN_VALUE_ONLY: Final = frozenset(["BYBOX"])
 _CHOICES: Final = {
     "NX|XX": "condition",
     "NX|XX|GT|LT": "condition",
+    "NX|XX|IFEQ|IFNE|IFDEQ|IFDNE": "condition",
+    "IFEQ|IFNE|IFDEQ|IFDNE": "condition",
+    "FNX|FXX": "condition",
+    "KEEPREF|DELREF|ACKED": "condition",
     "GT|LT": "comparison",
     "EX|PX|EXAT|PXAT|KEEPTTL": "expiration",
     "EX|PX|EXAT|PXAT|PERSIST": "expiration",
@@ -90,7 +96,7 @@ _CHOICES: Final = {
     "FLUSH|APPEND|REPLACE": "policy",
     "GET|write": "operation",
     "SET|INCRBY": "write-operation",
-    "AND|OR|XOR|NOT": "operation",
+    "AND|OR|XOR|NOT|DIFF|DIFF1|ANDOR|ONE": "operation",
     "ON|OFF": "enabled",
     "ON|OFF|SKIP": "action",
     "YES|NO": "mode",
@@ -344,7 +350,7 @@ def _token(word: Word, behind: Sequence[Node], top: bool) -> tuple[Argument, int
 
 def _is_value(node: Node) -> bool:
     if isinstance(node, Repeat):
-        return len(node.nodes) == 1 and _is_value(node.nodes[0])
+        return all(map(_is_value, node.nodes))
     return isinstance(node, Word) and not node.is_token
 
 

@@ -236,3 +236,43 @@ def test_random_sessions(twin: Twin, seed: int) -> None:
         modified(twin, *request)
         twin("MGET", *keys)
     twin.ours.session.db._check()
+
+
+# Operations of 8.2, which the reference does not have; expected is what their documentation says
+
+
+@pytest.mark.parametrize(
+    ("operation", "result"),
+    [
+        ("DIFF", 0b1000_0000_0000_0011),
+        ("DIFF1", 0b0000_1011_0011_0000),
+        ("andor", 0b0111_0000_0100_0000),
+        ("ONE", 0b1000_1010_0001_0011),
+    ],
+)
+def test_operations_on_sets_of_bits(client: EngineClient, operation: str, result: int) -> None:
+    x, y, z = 0b1111_0000_0100_0011, 0b0110_0011_0110_0000, 0b0011_1001_0011_0000
+    for key, bits in (("x", x), ("y", y), ("z", z)):
+        client("SET", key, bits.to_bytes(2, "big"))
+    assert client("BITOP", operation, "r", "x", "y", "z") == 2
+    assert f"{int.from_bytes(client('GET', 'r'), 'big'):016b}" == f"{result:016b}"
+
+
+def test_operations_on_strings_of_different_lengths(client: EngineClient) -> None:
+    client("SET", "short", b"\xff")
+    client("SET", "long", b"\x0f\x0f")
+    for operation, keys, result in (
+        ("DIFF", ("long", "short"), b"\x00\x0f"),
+        ("DIFF", ("short", "long", "no"), b"\xf0\x00"),
+        ("DIFF1", ("long", "short"), b"\xf0\x00"),
+        ("ANDOR", ("long", "short", "no"), b"\x0f\x00"),
+        ("ONE", ("long", "short"), b"\xf0\x0f"),
+        ("ONE", ("long",), b"\x0f\x0f"),
+    ):
+        assert client("BITOP", operation, "r", *keys) == 2
+        assert client("GET", "r") == result
+    for operation in ("DIFF", "diff1", "ANDOR"):
+        error = f"ERR BITOP {operation.upper()} must be called with at least two source keys."
+        assert client("BITOP", operation, "r", "long") == error.encode()
+    assert client("BITOP", "ONE", "r", "no", "no") == 0
+    assert client("EXISTS", "r") == 0

@@ -11,7 +11,7 @@ from pyredis.session import Address
 from tests.support import EngineClient, NullArray, ReplyError, Twin
 
 FIELDS = (
-    "id addr laddr fd name age idle flags db sub psub ssub multi qbuf qbuf-free argv-mem "
+    "id addr laddr fd name age idle flags db sub psub ssub multi watch qbuf qbuf-free argv-mem "
     "multi-mem rbs rbp obl oll omem tot-mem events cmd user redir resp lib-name lib-ver"
 )
 
@@ -100,7 +100,8 @@ def test_list_has_the_fields_of_redis_in_their_order(twin: Twin) -> None:
         assert " ".join(field.split("=")[0] for field in reply.decode().split()) == FIELDS
         assert reply.endswith(b"\n")
     real = twin.real("CLIENT", "INFO").decode().split()
-    assert FIELDS.startswith(" ".join(field.split("=")[0] for field in real))
+    older = FIELDS.replace(" watch", "")
+    assert older.startswith(" ".join(field.split("=")[0] for field in real))
 
 
 def test_what_a_plain_client_looks_like(client: EngineClient) -> None:
@@ -518,3 +519,25 @@ def test_the_slow_log_keeps_no_secrets(client: EngineClient) -> None:
     assert client.engine.stats.slow_calls[0].argv == (b"AUTH", b"(redacted)")
     client("ECHO", "open")
     assert client.engine.stats.slow_calls[0].argv == (b"ECHO", b"open")
+
+
+def test_kill_by_age(client: EngineClient) -> None:
+    """MAXAGE came with 7.4."""
+    client.clock.advance(5000)
+    young = client.another()
+    client.clock.advance(4999)
+    assert client("CLIENT", "KILL", "MAXAGE", 5) == 0
+    client.clock.advance(1)
+    assert client("CLIENT", "KILL", "MAXAGE", 5, "LADDR", "no:1") == 0
+    assert client("CLIENT", "KILL", "MAXAGE", 5) == 1
+    assert young.session.closing
+    kill = ("CLIENT", "KILL", "MAXAGE")
+    assert client(*kill, "x") == b"ERR maxage is not an integer or out of range"
+    assert client(*kill, 0) == b"ERR maxage should be greater than 0"
+
+
+def test_list_counts_watched_keys(client: EngineClient) -> None:
+    """Since 7.4."""
+    assert described(client)["watch"] == "0"
+    client("WATCH", "a", "b")
+    assert described(client)["watch"] == "2"

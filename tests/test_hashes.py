@@ -35,25 +35,42 @@ class HashBesideDict(RuleBasedStateMachine):
         super().__init__()
         self.hash = Hash()
         self.twin: dict[bytes, bytes] = {}
+        self.deadlines: dict[bytes, int] = {}
         self.hashtable = False
         self.cursor = 0
         self.owed: set[bytes] = set()
 
-    @rule(field=fields, value=values)
-    def set(self, field: bytes, value: bytes) -> None:
-        assert self.hash.set(field, value, LIMITS) == (field not in self.twin)
+    @rule(field=fields, value=values, keep=st.booleans())
+    def set(self, field: bytes, value: bytes, keep: bool) -> None:
+        new = self.hash.set(field, value, LIMITS, keep_deadline=keep)
+        assert new == (field not in self.twin)
         self.twin[field] = value
+        if not keep:
+            self.deadlines.pop(field, None)
+
+    @rule(field=fields, when_ms=st.integers(1, 9))
+    def set_deadline(self, field: bytes, when_ms: int) -> None:
+        if field in self.twin:
+            self.hash.set_deadline(field, when_ms)
+            self.deadlines[field] = when_ms
+
+    @rule(field=fields)
+    def persist(self, field: bytes) -> None:
+        assert self.hash.persist(field) == (self.deadlines.pop(field, None) is not None)
 
     @rule(pairs=st.lists(st.tuples(fields, values), min_size=1, max_size=5))
     def update(self, pairs: list[tuple[bytes, bytes]]) -> None:
         flat = [text for pair in pairs for text in pair]
         assert self.hash.update(flat, LIMITS) == len(dict(pairs).keys() - self.twin.keys())
         self.twin.update(pairs)
+        for field, _ in pairs:
+            self.deadlines.pop(field, None)
 
     @rule(field=fields)
     def remove(self, field: bytes) -> None:
         assert self.hash.remove(field) == (field in self.twin)
         self.twin.pop(field, None)
+        self.deadlines.pop(field, None)
         self.owed.discard(field)
 
     @precondition(lambda self: self.twin)
@@ -79,6 +96,7 @@ class HashBesideDict(RuleBasedStateMachine):
     def copy(self) -> None:
         self.hash, old = self.hash.copy(), self.hash
         old.set(b"another", b"value", LIMITS)
+        old.set_deadline(b"another", 1)
         self.cursor = 0
 
     @invariant()
@@ -86,6 +104,9 @@ class HashBesideDict(RuleBasedStateMachine):
         self.hash._check()
         assert list(self.hash.fields.items()) == list(self.twin.items()), "the order is kept"
         assert len(self.hash) == len(self.twin)
+        assert {
+            field: when_ms for field in self.twin if (when_ms := self.hash.deadline(field))
+        } == self.deadlines
         assert self.hash.hashtable >= self.hashtable, "the encoding only grows"
         self.hashtable = self.hash.hashtable
         assert self.hashtable or len(self.twin) <= 6

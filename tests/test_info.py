@@ -15,7 +15,7 @@ NEW_IN_7_2 = {
     "eventloop_cycles", "eventloop_duration_sum", "eventloop_duration_cmd_sum",
     "instantaneous_eventloop_cycles_per_sec", "instantaneous_eventloop_duration_usec",
     "acl_access_denied_auth", "acl_access_denied_cmd", "acl_access_denied_key",
-    "acl_access_denied_channel",
+    "acl_access_denied_channel", "expired_subkeys",
 }  # fmt: skip
 
 
@@ -87,7 +87,7 @@ def test_values(client: EngineClient) -> None:
     assert found["rdb_changes_since_last_save"] == "2"
     assert found["total_error_replies"] == "2"
     assert found["errorstat_ERR"] == found["errorstat_WRONGTYPE"] == "count=1"
-    assert found["db0"] == "keys=2,expires=1,avg_ttl=0"
+    assert found["db0"] == "keys=2,expires=1,avg_ttl=0,subexpiry=0"
     assert found["cmdstat_set"].startswith("calls=2,usec=0,")
     assert found["cmdstat_lpush"].endswith("rejected_calls=0,failed_calls=1")
     assert found["total_commands_processed"] == "6"

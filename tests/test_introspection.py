@@ -70,11 +70,13 @@ def test_docs_of_an_argument(client: EngineClient) -> None:
 def test_list(twin: Twin, client: EngineClient) -> None:
     names = {entry.name.encode() for entry in command_table().all()}
     assert set(client("COMMAND", "LIST")) == names
+    known = set(twin.real("COMMAND", "LIST"))
     for query in (("PATTERN", "x*"), ("PATTERN", "L*P"), ("pattern", "config|*"),
                   ("ACLCAT", "list"), ("ACLCAT", "STRING"), ("ACLCAT", "@list"),
                   ("ACLCAT", "nope"), ("MODULE", "x")):  # fmt: skip
         theirs = set(twin.real("COMMAND", "LIST", "FILTERBY", *query))
-        assert set(twin.ours("COMMAND", "LIST", "FILTERBY", *query)) == theirs & names, query
+        ours = set(twin.ours("COMMAND", "LIST", "FILTERBY", *query))
+        assert ours & known == theirs & names, query
     for wrong in (["x"], ["FILTERBY"], ["FILTERBY", "MODULE"], ["FILTERBY", "NOPE", "x"],
                   ["FILTERBY", "MODULE", "x", "y"]):  # fmt: skip
         twin("COMMAND", "LIST", *wrong)

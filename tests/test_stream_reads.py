@@ -38,7 +38,7 @@ def test_read(twin: Twin, protocol: int) -> None:
         "COUNT 0 STREAMS s 118", "COUNT -5 STREAMS s 118", "COUNT x STREAMS s 0",
         "BLOCK x STREAMS s 0", "BLOCK -1 STREAMS s 0", "BLOCK 1.5 STREAMS s 0",
         "BLOCK 5 STREAMS s 118", "STREAMS", "COUNT 1", "STREAMS s t", "FOO STREAMS s 0",
-        "STREAMS s -", "STREAMS s +", "STREAMS s >", "NOACK STREAMS s 0", "GROUP g c STREAMS s 0",
+        "STREAMS s -", "STREAMS s >", "NOACK STREAMS s 0", "GROUP g c STREAMS s 0",
         "STREAMS str 0", "STREAMS s str 0 x", "STREAMS s x", "streams s 119", f"STREAMS s {top}",
         "STREAMS s s 119 118", "COUNT 1 COUNT 2 STREAMS s 117",
         "STREAMS s 118-18446744073709551615", "BLOCK 1 BLOCK", "COUNT",
@@ -293,3 +293,155 @@ def test_statistics_count_both_look_ups(twin: Twin) -> None:
         for one in (twin.real, twin.ours)
     ]
     assert lines[0] == lines[1]
+
+
+# XREAD + (7.4) and XREADGROUP CLAIM (8.4). The reference has neither; what is expected follows
+# the documentation and Redis' own tests.
+
+
+def test_the_last_entry(client: EngineClient) -> None:
+    assert client("XREAD", "STREAMS", "s", "+") == NullArray()
+    for number in (1, 2, 3):
+        client("XADD", "s", f"{number}-0", "f", number)
+    assert client("XREAD", "COUNT", 3, "STREAMS", "s", "+") == [[b"s", [[b"3-0", [b"f", b"3"]]]]]
+    client("XDEL", "s", "3-0")
+    assert client("XREAD", "STREAMS", "s", "+") == [[b"s", [[b"2-0", [b"f", b"2"]]]]]
+    client("XTRIM", "s", "MAXLEN", 0)
+    assert client("XREAD", "STREAMS", "s", "+") == NullArray()
+    client("XGROUP", "CREATE", "s", "g", 0)
+    error = client("XREADGROUP", "GROUP", "g", "c", "STREAMS", "s", "+")
+    assert error.startswith(b"ERR The + ID is meaningless in the context of XREADGROUP: you want")
+    assert error.endswith(b"The + ID would just return an empty result set.")
+
+
+def test_waiting_for_the_last_entry(client: EngineClient) -> None:
+    other = client.another()
+    other.send("XREAD", "BLOCK", 0, "STREAMS", "s", "+")
+    assert other.replies() == []
+    client("XADD", "s", "1-0", "f", 1)
+    assert other.replies() == [[[b"s", [[b"1-0", [b"f", b"1"]]]]]]
+
+
+def claiming(client: EngineClient, consumer: str, min_idle_ms: object, *words: object) -> Any:
+    """The entries that XREADGROUP CLAIM gives of the stream `s`; what it replies if none."""
+    head = ("XREADGROUP", "GROUP", "g", consumer, *words, "CLAIM", min_idle_ms)
+    reply = client(*head, "STREAMS", "s", ">")
+    return reply[0][1] if type(reply) is list else reply
+
+
+@pytest.fixture
+def pending(client: EngineClient) -> EngineClient:
+    """A client of a server where 1-0 and 2-0 are pending since 100 ms, and 3-0 is new."""
+    client("XADD", "s", "1-0", "f", 1)
+    client("XADD", "s", "2-0", "f", 2)
+    client("XGROUP", "CREATE", "s", "g", 0)
+    client("XREADGROUP", "GROUP", "g", "one", "STREAMS", "s", ">")
+    client("XADD", "s", "3-0", "f", 3)
+    client.clock.advance(100)
+    return client
+
+
+def test_claim(pending: EngineClient) -> None:
+    client = pending
+    assert claiming(client, "two", 50) == [
+        [b"1-0", [b"f", b"1"], 100, 1],
+        [b"2-0", [b"f", b"2"], 100, 1],
+        [b"3-0", [b"f", b"3"], 0, 0],
+    ]
+    assert client("XPENDING", "s", "g", "-", "+", 9) == [
+        [b"1-0", b"two", 0, 2], [b"2-0", b"two", 0, 2], [b"3-0", b"two", 0, 1]
+    ]  # fmt: skip
+    assert claiming(client, "one", 1) == NullArray()
+    client.clock.advance(1)
+    assert [entry[3] for entry in claiming(client, "one", 1)] == [2, 2, 1]
+    client.engine.ks.dbs[0].data[b"s"].groups[b"g"]._check()
+
+
+def test_claim_takes_the_longest_idle_first(pending: EngineClient) -> None:
+    client = pending
+    client("XCLAIM", "s", "g", "one", 0, "1-0", "IDLE", 60, "JUSTID")
+    assert claiming(client, "two", 0, "COUNT", 1) == [[b"2-0", [b"f", b"2"], 100, 1]]
+    assert [entry[0] for entry in claiming(client, "two", 0, "COUNT", 2)] == [b"1-0", b"2-0"]
+    assert [entry[0] for entry in claiming(client, "two", 1, "COUNT", 2)] == [b"3-0"]
+
+
+def test_claim_with_noack_and_with_ids(pending: EngineClient) -> None:
+    """NOACK is for new entries only; with an ID CLAIM does nothing."""
+    client = pending
+    request = ("XREADGROUP", "GROUP", "g", "one", "CLAIM", 1000, "STREAMS", "s", 0)
+    assert client(*request) == [[b"s", [[b"1-0", [b"f", b"1"]], [b"2-0", [b"f", b"2"]]]]]
+    assert [entry[0] for entry in claiming(client, "two", 0, "NOACK")] == [b"1-0", b"2-0", b"3-0"]
+    assert client("XPENDING", "s", "g")[0] == 2
+
+
+def test_deleted_entries_cannot_be_claimed(pending: EngineClient) -> None:
+    """That they are pending no more then is what XCLAIM does; of CLAIM we only suppose it."""
+    client = pending
+    client("XDEL", "s", "1-0", "3-0")
+    assert [entry[0] for entry in claiming(client, "two", 0)] == [b"2-0"]
+    assert client("XPENDING", "s", "g")[0] == 1
+
+
+def test_errors_of_claim(pending: EngineClient) -> None:
+    for text in ("x", "5.5", "+10", "-0", ""):
+        assert claiming(pending, "two", text) == b"ERR min-idle-time is not an integer"
+    assert claiming(pending, "two", -10) == b"ERR min-idle-time must be a positive integer"
+    assert pending("XREAD", "CLAIM", 1, "STREAMS", "s", 0) == b"ERR syntax error"
+    assert len(claiming(pending, "two", 2**63 - 1)) == 1
+
+
+def test_what_others_learn_of_claims(pending: EngineClient) -> None:
+    client = pending
+    now_ms = client.clock.now_ms()
+    tail = "FORCE JUSTID LASTID 2-0"
+    claim = ("XREADGROUP", "GROUP", "g", "one", "COUNT", 2, "CLAIM", 0, "STREAMS", "s", ">")
+    assert Observer(client).after(*claim) == (
+        [],
+        [
+            "0:MULTI",
+            f"0:XCLAIM s g one 0 1-0 TIME {now_ms} RETRYCOUNT 2 {tail}",
+            f"0:XCLAIM s g one 0 2-0 TIME {now_ms} RETRYCOUNT 2 {tail}",
+            "0:EXEC",
+        ],
+    )
+
+
+def test_waiting_until_something_can_be_claimed(pending: EngineClient) -> None:
+    client, other = pending, pending.another()
+    client("XDEL", "s", "3-0")
+    other.send("XREADGROUP", "GROUP", "g", "two", "BLOCK", 500, "CLAIM", 150, "STREAMS", "s", ">")
+    assert client.engine.deadline_ms() == client.clock.now_ms() + 50
+    other.tick(49)
+    assert other.replies() == []
+    other.tick(1)
+    assert [entry[0] for entry in other.replies()[0][0][1]] == [b"1-0", b"2-0"]
+    assert client.engine.deadline_ms() is None
+
+
+def test_waiting_to_claim_may_be_in_vain(pending: EngineClient) -> None:
+    client, other = pending, pending.another()
+    client("XDEL", "s", "3-0")
+    other.send("XREADGROUP", "GROUP", "g", "two", "BLOCK", 500, "CLAIM", 150, "STREAMS", "s", ">")
+    other.tick(40)
+    client("XCLAIM", "s", "g", "one", 0, "1-0", "2-0")
+    other.tick(10)
+    assert other.replies() == []
+    assert client.engine.deadline_ms() == client.clock.now_ms() + 140, "tried again, later"
+    client("XACK", "s", "g", "1-0", "2-0")
+    other.tick(140)
+    assert client.engine.deadline_ms() == client.clock.now_ms() + 310
+    other.tick(310)
+    assert other.replies() == [NullArray()]
+
+
+def test_two_wait_to_claim(client: EngineClient) -> None:
+    """One gets what is new; the other, when that has been pending for long enough."""
+    client("XGROUP", "CREATE", "s", "g", "$", "MKSTREAM")
+    one, two = client.another(), client.another()
+    for each, name in ((one, "one"), (two, "two")):
+        each.send("XREADGROUP", "GROUP", "g", name, "BLOCK", 0, "CLAIM", 100, "STREAMS", "s", ">")
+    client("XADD", "s", "1-0", "f", 1)
+    assert one.replies() == [[[b"s", [[b"1-0", [b"f", b"1"], 0, 0]]]]]
+    assert two.replies() == []
+    two.tick(100)
+    assert two.replies() == [[[b"s", [[b"1-0", [b"f", b"1"], 100, 1]]]]]

@@ -89,6 +89,15 @@ def test_by_lex(filled: Twin, ends: str) -> None:
         filled("ZRANGE", key, high, low, "BYLEX", "REV")
 
 
+def test_by_lex_with_different_scores(filled: Twin) -> None:
+    """Members in the order of their scores are found by name, too."""
+    filled("ZADD", "mixed", 1, "a", 2, "b", 3, "c")
+    for low, high in (("[b", "(c"), ("(a", "+"), ("-", "[b"), ("[bb", "[bc"), ("(c", "+")):
+        filled("ZRANGEBYLEX", "mixed", low, high)
+        filled("ZREVRANGEBYLEX", "mixed", high, low)
+        filled("ZLEXCOUNT", "mixed", low, high)
+
+
 @pytest.mark.parametrize("limit", LIMITS)
 def test_limit(filled: Twin, limit: str) -> None:
     tail = ("LIMIT", *limit.split())

@@ -21,11 +21,12 @@ bits is an error rather than some other place.
 
 from __future__ import annotations
 
-from functools import reduce
+from collections.abc import Callable, Iterator
+from functools import partial, reduce
 from operator import and_, or_, xor
 from typing import Final, NamedTuple
 
-from pyredis.commands.args import canonical_integer, integer, syntax_error
+from pyredis.commands.args import INT64_MAX, canonical_integer, integer, syntax_error
 from pyredis.commands.registry import Group, first, span
 from pyredis.commands.strings import editable
 from pyredis.context import Context
@@ -256,7 +257,45 @@ def bitpos(
     return 8 * len(value) if found < 0 and not wanted and end is None else found
 
 
-_OPERATORS: Final = {b"AND": and_, b"OR": or_, b"XOR": xor}
+# Each takes the same piece of all strings, as numbers.
+
+
+def _difference(numbers: Iterator[int]) -> int:
+    """What the first has and no other."""
+    first = next(numbers)
+    return first & ~reduce(or_, numbers)
+
+
+def _other_difference(numbers: Iterator[int]) -> int:
+    """What others have and the first has not."""
+    first = next(numbers)
+    return reduce(or_, numbers) & ~first
+
+
+def _and_or(numbers: Iterator[int]) -> int:
+    """What the first has and some other, too."""
+    first = next(numbers)
+    return first & reduce(or_, numbers)
+
+
+def _exactly_one(numbers: Iterator[int]) -> int:
+    once = twice = 0
+    for number in numbers:
+        twice |= once & number
+        once |= number
+    return once ^ twice
+
+
+_OPERATIONS: Final[dict[bytes, Callable[[Iterator[int]], int]]] = {
+    b"AND": partial(reduce, and_),
+    b"OR": partial(reduce, or_),
+    b"XOR": partial(reduce, xor),
+    b"DIFF": _difference,
+    b"DIFF1": _other_difference,
+    b"ANDOR": _and_or,
+    b"ONE": _exactly_one,
+}
+_WITH_OTHERS: Final = frozenset((b"DIFF", b"DIFF1", b"ANDOR"))
 
 
 @command(
@@ -266,7 +305,8 @@ _OPERATORS: Final = {b"AND": and_, b"OR": or_, b"XOR": xor}
     keys=first("OW update", at=2) + span("RO access", at=3),
     since="2.6.0",
     complexity="O(N)",
-    usage="<AND|OR|XOR|NOT> destkey key [key ...]",
+    usage="<AND|OR|XOR|NOT|DIFF|DIFF1|ANDOR|ONE> destkey key [key ...]",
+    history=[("8.2.0", "Added the operations `DIFF`, `DIFF1`, `ANDOR` and `ONE`.")],
 )
 def bitop(ctx: Context, operation: bytes, destination: bytes, *keys: bytes) -> Reply:
     """Combines strings bit by bit into a new one, as long as the longest; returns its length.
@@ -274,10 +314,12 @@ def bitop(ctx: Context, operation: bytes, destination: bytes, *keys: bytes) -> R
     An empty result deletes the destination.
     """
     name = operation.upper()
-    if name != b"NOT" and name not in _OPERATORS:
+    if name != b"NOT" and name not in _OPERATIONS:
         syntax_error()
     if name == b"NOT" and len(keys) != 1:
         raise Error("ERR BITOP NOT must be called with a single source key.")
+    if name in _WITH_OTHERS and len(keys) < 2:
+        raise Error(b"ERR BITOP %b must be called with at least two source keys." % name)
     db = ctx.db
     values = [db.read_string(key) or b"" for key in keys]
     size = max(map(len, values))
@@ -295,12 +337,12 @@ def bitop(ctx: Context, operation: bytes, destination: bytes, *keys: bytes) -> R
 
 
 def _combine(name: bytes, values: list[Bytes], size: int) -> bytearray:
-    operator = _OPERATORS[name]
+    combined = _OPERATIONS[name]
     pieces = []
     for at in range(0, size, _PIECE_BYTES):
         end = min(at + _PIECE_BYTES, size)
         numbers = (int.from_bytes(value[at:end], "little") for value in values)
-        pieces.append(reduce(operator, numbers).to_bytes(end - at, "little"))
+        pieces.append(combined(numbers).to_bytes(end - at, "little"))
     return bytearray().join(pieces)
 
 
@@ -399,7 +441,9 @@ def _fitted(step: _Step, number: int) -> int | None:
     if low <= number <= high:
         return number
     if step.overflow == b"SAT":
-        return low if number < low else high
+        # Redis' distance to the bound is a 64-bit number: what SET wants so far below is above.
+        beyond = step.operation == b"SET" and step.field.signed and high - number > INT64_MAX
+        return low if number < low and not beyond else high
     return step.field.wrap(number) if step.overflow == b"WRAP" else None
 
 

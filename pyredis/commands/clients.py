@@ -98,6 +98,7 @@ def client_line(ctx: Context, session: Session) -> bytes:
         "psub": len(session.patterns),
         "ssub": len(session.shard_channels),
         "multi": -1 if session.multi is None else len(session.multi),
+        "watch": len(session.watching),
         "qbuf": session.reader.held_bytes,
         "qbuf-free": session.reader.free_bytes,
         "argv-mem": sum(map(len, argv)),
@@ -135,6 +136,8 @@ def client_line(ctx: Context, session: Session) -> bytes:
         ("6.2.0", "Shows `argv-mem`, `tot-mem`, `laddr` and `redir`; can be limited by `ID`."),
         ("7.0.0", "Shows `resp`, `multi-mem`, `rbs` and `rbp`."),
         ("7.0.3", "Shows `ssub`."),
+        ("7.2.0", "Shows `lib-name` and `lib-ver`."),
+        ("7.4.0", "Shows `watch`."),
     ],
 )
 def client_list(ctx: Context, *options: bytes) -> Reply:
@@ -292,15 +295,16 @@ Test = Callable[[Session], bool]
     complexity="O(N) where N is the number of client connections",
     usage="filter=<old-format=ip:port | new-format=<[ID client-id] | "
     "[TYPE <NORMAL | MASTER | SLAVE | REPLICA | PUBSUB>] | [USER username] | [ADDR addr=ip:port] | "
-    "[LADDR laddr=ip:port] | [SKIPME yes/no] [[ID client-id] | "
+    "[LADDR laddr=ip:port] | [SKIPME yes/no] | [MAXAGE maxage] [[ID client-id] | "
     "[TYPE <NORMAL | MASTER | SLAVE | REPLICA | PUBSUB>] | [USER username] | [ADDR ip:port] | "
-    "[LADDR ip:port] | [SKIPME yes/no] ...]>>",
+    "[LADDR ip:port] | [SKIPME yes/no] | [MAXAGE maxage] ...]>>",
     history=[
         ("2.8.12", "Takes filters, by which it kills any number of clients."),
         ("2.8.12", "Can filter by `ID` and `TYPE`."),
         ("3.2.0", "Knows the `TYPE` `MASTER`."),
         ("5.0.0", "Knows the `TYPE` `REPLICA`, formerly `slave`."),
         ("6.2.0", "Can filter by `LADDR`."),
+        ("7.4.0", "Can filter by `MAXAGE`."),
     ],
 )
 def client_kill(ctx: Context, *filters: bytes) -> Reply:
@@ -357,6 +361,11 @@ def _kill_test(ctx: Context, name: bytes, value: bytes) -> Test:
     if name == b"LADDR":
         local = _text(value)
         return lambda session: session.address.local == local
+    if name == b"MAXAGE":
+        age_s = integer(value, "ERR maxage is not an integer or out of range")
+        if age_s <= 0:
+            raise Error("ERR maxage should be greater than 0")
+        return lambda session: (ctx.now_ms - session.created_ms) // 1000 >= age_s
     if name == b"USER":
         if value not in ctx.engine.acl.users:
             raise Error(f"ERR No such user '{_text(value)}'")

@@ -71,7 +71,11 @@ def config_set(ctx: Context, *words: bytes) -> Reply:
         if row is not None and row.sensitive:
             ctx.redact(2 * number + 3)
     try:
-        ctx.config.set(pairs, protected=allowed(ctx.config.enable_protected_configs, ctx))
+        ctx.config.set(
+            pairs,
+            protected=allowed(ctx.config.enable_protected_configs, ctx),
+            loading=ctx.engine.saver.loading is not None,
+        )
     except ConfigLoadingError as error:
         raise Error(f"LOADING {error}") from error
     except ConfigError as error:
@@ -114,7 +118,8 @@ def config_resetstat(ctx: Context) -> Reply:
     engine.metrics.reset()
     engine.expire.reset_stats()
     engine.lazyfree.reset_stats()
-    ks.hits = ks.misses = ks.expired = 0
+    engine.saver.reset_stats()
+    ks.hits = ks.misses = ks.expired = ks.expired_fields = 0
     for entry in engine.table.all():
         entry.reset()
     return OK

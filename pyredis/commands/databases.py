@@ -71,6 +71,7 @@ def flushall(ctx: Context, *mode: bytes) -> Reply:
     """Deletes all keys of all databases."""
     lazy = _lazy(ctx, mode)
     flush(ctx, ctx.ks.dbs, lazy=lazy)
+    ctx.engine.saver.flushed()
     ctx.propagate(b"FLUSHALL", *mode)
     return OK
 

@@ -154,7 +154,8 @@ def _oom(ctx: Context) -> Reply:
 
 @_sub("RESTART", 0, 1, usage="[<milliseconds>]")
 def _restart(ctx: Context, delay: bytes = b"0") -> Reply:
-    """Rewrite the configuration file if there is one, shut down, and start again after a delay."""
+    """Rewrite the configuration file if there is one, shut down (which saves where save points
+    are set), and start again after a delay."""
     delay_ms = max(0, integer(delay))
     engine = ctx.engine
     if engine.config_path is not None and engine.rewrite_config is not None:
@@ -165,8 +166,12 @@ def _restart(ctx: Context, delay: bytes = b"0") -> Reply:
                 "warning", f"Can't restart: configuration rewrite process failed: {error.strerror}"
             )
             raise Error("ERR failed to restart the server. Check server logs.") from error
+    try:
+        engine.saver.prepare_exit()
+    except Error as error:
+        engine.log("warning", "Can't restart: error preparing for shutdown")
+        raise Error("ERR failed to restart the server. Check server logs.") from error
     engine.host.restart(delay_ms, orderly=True)
-    engine.log("warning", "User requested shutdown...")
     engine.exit_status = 0
     return NO_REPLY
 
@@ -289,6 +294,18 @@ def _populate(
     return OK
 
 
+@_sub("RELOAD", 0, 3, usage="[NOSAVE] [NOFLUSH] [MERGE]")
+def _reload(ctx: Context, *options: bytes) -> Reply:
+    """Save the data and load them again. NOSAVE takes the file as it is. NOFLUSH adds the keys
+    of the file to those that are there; a key that both have is an error, unless MERGE takes
+    the file's."""
+    given = {option.upper() for option in options}
+    if not given <= {b"NOSAVE", b"NOFLUSH", b"MERGE"}:
+        raise Error("ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.")
+    ctx.engine.saver.reload(b"NOSAVE" not in given, b"NOFLUSH" not in given, b"MERGE" in given)
+    return OK
+
+
 @_sub("DIGEST")
 def _digest(ctx: Context) -> Reply:
     """Tell a signature of all data: equal data have equal ones."""
@@ -345,7 +362,7 @@ def _existing(ctx: Context, key: bytes) -> Value:
 def _listpack(ctx: Context, key: bytes) -> Reply:
     """Print the elements of a small value as they follow one another."""
     value = _existing(ctx, key)
-    if encoding_name(value, ctx.config) != b"listpack":
+    if encoding_name(value, ctx.config) not in (b"listpack", b"listpackex"):
         raise Error("ERR Not a listpack encoded object.")
     entries = _entries(value)
     lines = [f"{{total entries {len(entries)}}}"]

@@ -13,7 +13,8 @@ from typing import Final
 from pyredis.commands.args import integer, syntax_error
 from pyredis.commands.registry import Group, first
 from pyredis.context import Context
-from pyredis.persistence.rdb import RdbError, dump_is_genuine, dump_value, load_value
+from pyredis.persistence import payload as payloads
+from pyredis.persistence.rdb import RdbError
 from pyredis.resp import OK, Error, Reply
 
 command = Group("generic", acl="keyspace")
@@ -52,7 +53,7 @@ _USAGE: Final = "key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] 
 def dump(ctx: Context, key: bytes) -> Reply:
     """Serializes the value at a key."""
     value = ctx.db.read(key)
-    return None if value is None else dump_value(value, compresses=ctx.config.rdbcompression)
+    return None if value is None else payloads.dump(value, compresses=ctx.config.rdbcompression)
 
 
 @command(
@@ -93,10 +94,10 @@ def restore(ctx: Context, key: bytes, ttl: bytes, payload: bytes, *options: byte
     expiry_ms = integer(ttl)
     if expiry_ms < 0:
         raise Error("ERR Invalid TTL value, must be >= 0")
-    if not dump_is_genuine(payload):
+    if not payloads.is_genuine(payload):
         raise Error(_NOT_GENUINE)
     try:
-        value = load_value(payload, ctx.config)
+        value = payloads.restore(payload, ctx.config)
     except RdbError as error:
         ctx.engine.log("warning", f"RESTORE: {error}")
         raise Error(_BAD_FORMAT) from None
@@ -114,6 +115,7 @@ def restore(ctx: Context, key: bytes, ttl: bytes, payload: bytes, *options: byte
             db.changed(key, "del")
         return OK
     db.put(key, value)
+    db.schedule(key, value)
     if expiry_ms:
         db.set_expiry(key, expiry_ms)
         if not absolute:

@@ -4,7 +4,13 @@ The commands look keys up, say what changed, and shape replies; `pyredis.types.h
 fields and encoding. A missing key is an empty hash everywhere. Numbers are kept as the text
 that Redis would print.
 
-HINCRBYFLOAT is told to others as the HSET of its result, so that nobody rounds differently.
+HINCRBYFLOAT is told to others as the HSET of its result, so that nobody rounds differently, or
+as an HSETEX that keeps the field's TTL, where there is one.
+
+TTLs of fields are set in ``hash_ttl.py``. Here it matters which of them are past
+(`pyredis.field_expiry`): commands that name a field remove it then, those that list the hash
+pass it by. HSET and HDEL need not look: they write over the field, or remove it, and count it
+as one that was there, as in Redis.
 """
 
 from __future__ import annotations
@@ -22,6 +28,7 @@ from pyredis.commands.args import (
 from pyredis.commands.registry import Group, first
 from pyredis.commands.scanning import parse_cursor, parse_scan, scan_reply
 from pyredis.context import Context
+from pyredis.field_expiry import living, sampled, settle, visible
 from pyredis.keyspace import WRONGTYPE
 from pyredis.resp import OK, Error, Reply
 from pyredis.types.doubles import add_long_doubles, format_long_double, parse_long_double
@@ -95,7 +102,7 @@ def hmset(ctx: Context, key: bytes, *pairs: bytes) -> Reply:
 def hsetnx(ctx: Context, key: bytes, field: bytes, content: bytes) -> Reply:
     """Sets a field of a hash unless the field exists."""
     value = ctx.db.write_as(key, Hash)
-    if value is not None and field in value.fields:
+    if value is not None and visible(ctx.db, key, value, field) is not None:
         return 0
     ctx.db.obtain(key, Hash).set(field, content, ctx.config)
     ctx.db.changed(key, "hset")
@@ -118,6 +125,8 @@ def hget(ctx: Context, key: bytes, field: bytes) -> Reply:
         return None
     if type(value) is not Hash:
         raise Error(WRONGTYPE)
+    if value.deadlines is not None:
+        return visible(ctx.db, key, value, field)
     return value.fields.get(field)
 
 
@@ -135,6 +144,9 @@ def hmget(ctx: Context, key: bytes, *fields: bytes) -> Reply:
     value = ctx.db.read_as(key, Hash)
     if value is None:
         return [None] * len(fields)
+    past = settle(ctx.db, key, value, fields)
+    if past:
+        return [None if field in past else value.fields.get(field) for field in fields]
     return list(map(value.fields.get, fields))
 
 
@@ -152,7 +164,7 @@ def hgetall(ctx: Context, key: bytes) -> Reply:
     """Returns all fields with their values."""
     value = ctx.db.read_as(key, Hash)
     # A copy: inside MULTI the reply is encoded after later commands have run.
-    return {} if value is None else value.fields.copy()
+    return {} if value is None else dict(living(ctx.db, value))
 
 
 @command(
@@ -207,7 +219,7 @@ def hlen(ctx: Context, key: bytes) -> Reply:
 def hstrlen(ctx: Context, key: bytes, field: bytes) -> Reply:
     """Returns the length of a field's value, 0 if there is none."""
     value = ctx.db.read_as(key, Hash)
-    return 0 if value is None else len(value.fields.get(field, b""))
+    return 0 if value is None else len(visible(ctx.db, key, value, field) or b"")
 
 
 @command(
@@ -222,7 +234,7 @@ def hstrlen(ctx: Context, key: bytes, field: bytes) -> Reply:
 def hexists(ctx: Context, key: bytes, field: bytes) -> Reply:
     """Tells whether a hash has a field."""
     value = ctx.db.read_as(key, Hash)
-    return 1 if value is not None and field in value.fields else 0
+    return 1 if value is not None and visible(ctx.db, key, value, field) is not None else 0
 
 
 @command(
@@ -238,7 +250,7 @@ def hexists(ctx: Context, key: bytes, field: bytes) -> Reply:
 def hkeys(ctx: Context, key: bytes) -> Reply:
     """Returns all fields of a hash."""
     value = ctx.db.read_as(key, Hash)
-    return [] if value is None else list(value.fields)
+    return [] if value is None else list(living(ctx.db, value))
 
 
 @command(
@@ -254,7 +266,7 @@ def hkeys(ctx: Context, key: bytes) -> Reply:
 def hvals(ctx: Context, key: bytes) -> Reply:
     """Returns all values of a hash."""
     value = ctx.db.read_as(key, Hash)
-    return [] if value is None else list(value.fields.values())
+    return [] if value is None else list(living(ctx.db, value).values())
 
 
 @command(
@@ -271,11 +283,14 @@ def hincrby(ctx: Context, key: bytes, field: bytes, increment: bytes) -> Reply:
     by = integer(increment)
     db = ctx.db
     value = db.write_as(key, Hash)
-    old = None if value is None else value.fields.get(field)
+    if value is None or value.deadlines is None:
+        old = None if value is None else value.fields.get(field)
+    else:
+        old = visible(db, key, value, field)
     total = by if old is None else by + integer(old, "ERR hash value is not an integer")
     if not INT64_MIN <= total <= INT64_MAX:
         raise Error("ERR increment or decrement would overflow")
-    db.obtain(key, Hash).set(field, b"%d" % total, ctx.config)
+    db.obtain(key, Hash).set(field, b"%d" % total, ctx.config, keep_deadline=True)
     db.changed(key, "hincrby")
     return total
 
@@ -299,7 +314,7 @@ def hincrbyfloat(ctx: Context, key: bytes, field: bytes, increment: bytes) -> Re
         raise Error("ERR value is NaN or Infinity")
     db = ctx.db
     value = db.write_as(key, Hash)
-    old = None if value is None else value.fields.get(field)
+    old = None if value is None else visible(db, key, value, field)
     if old is not None:
         try:
             total = add_long_doubles(parse_long_double(old), total)
@@ -308,8 +323,12 @@ def hincrbyfloat(ctx: Context, key: bytes, field: bytes, increment: bytes) -> Re
         except OverflowError:
             raise Error("ERR increment would produce NaN or Infinity") from None
     text = format_long_double(total)
-    db.obtain(key, Hash).set(field, text, ctx.config)
-    ctx.propagate(b"HSET", key, field, text)
+    value = db.obtain(key, Hash)
+    value.set(field, text, ctx.config, keep_deadline=True)
+    if value.deadline(field) is None:
+        ctx.propagate(b"HSET", key, field, text)
+    else:
+        ctx.propagate(b"HSETEX", key, b"KEEPTTL", b"FIELDS", b"1", field, text)
     db.changed(key, "hincrbyfloat")
     return text
 
@@ -330,14 +349,14 @@ def hrandfield(ctx: Context, key: bytes, count: bytes | None = None, *more: byte
     A positive count asks for different fields, a negative one for independent picks.
     """
     if count is None:
-        value = ctx.db.read_as(key, Hash)
+        value = _sampled(ctx, key)
         return None if value is None else value.sample(ctx.rng)
     number = integer_in(count, -INT64_MAX, INT64_MAX)
     if len(more) > 1 or (more and more[0].upper() != b"WITHVALUES"):
         syntax_error()
     if more and not -_PAIRS_MAX <= number <= _PAIRS_MAX:
         raise Error("ERR value is out of range")
-    value = ctx.db.read_as(key, Hash)
+    value = _sampled(ctx, key)
     if value is None:
         return []
     if number < 0:
@@ -349,6 +368,12 @@ def hrandfield(ctx: Context, key: bytes, count: bytes | None = None, *more: byte
     if ctx.resp3:
         return [[field, value.fields[field]] for field in picked]
     return _flat(value, picked)
+
+
+def _sampled(ctx: Context, key: bytes) -> Hash | None:
+    """The hash to draw from, None if there is nothing to draw."""
+    value = ctx.db.read_as(key, Hash)
+    return None if value is None else sampled(ctx.db, key, value)
 
 
 def _flat(value: Hash, fields: list[bytes]) -> list[bytes]:
@@ -366,16 +391,22 @@ def _flat(value: Hash, fields: list[bytes]) -> list[bytes]:
     since="2.8.0",
     complexity="O(1) for every call. O(N) for a complete iteration, including enough command "
     "calls for the cursor to return back to 0. N is the number of elements inside the collection.",
-    usage="key cursor [MATCH pattern] [COUNT count]",
+    usage="key cursor [MATCH pattern] [COUNT count] [NOVALUES]",
 )
 def hscan(ctx: Context, key: bytes, cursor: bytes, *args: bytes) -> Reply:
-    """Returns some fields of a hash with their values, and the cursor that asks for the next."""
+    """Returns some fields of a hash with their values, and the cursor that asks for the next.
+
+    With NOVALUES only the fields.
+    """
     start = parse_cursor(cursor)
     value = ctx.db.read_as(key, Hash)
     if value is None:
         return scan_reply(0, [])
-    options = parse_scan(args, allow_type=False)
+    options = parse_scan(args, allow_type=False, allow_novalues=True)
     after, page = value.scan(start, options.count)
+    alive = living(ctx.db, value)
+    if alive is not value.fields:
+        page = [field for field in page if field in alive]
     if options.match is not None:
         page = list(filter(options.match, page))
-    return scan_reply(after, _flat(value, page))
+    return scan_reply(after, _flat(value, page) if options.values else page)

@@ -270,7 +270,8 @@ def copy(ctx: Context, source: bytes, destination: bytes, *options: bytes) -> Re
         if not replace:
             return 0
         _displace(ctx, target, destination)
-    target.put(destination, duplicate(value))
+    target.put(destination, twin := duplicate(value))
+    target.schedule(destination, twin)
     if expiry_ms is not None:
         target.set_expiry(destination, expiry_ms)
     target.changed(destination, "copy_to")
@@ -331,6 +332,7 @@ def _carry(source: Database, key: bytes, target: Database, newkey: bytes) -> Non
     mark = source.use_mark(key)
     value = source.remove(key)
     target.put(newkey, value)
+    target.schedule(newkey, value)
     target.set_use_mark(newkey, mark)
     if expiry_ms is not None:
         target.set_expiry(newkey, expiry_ms)

@@ -89,8 +89,8 @@ def memory_stats(ctx: Context) -> Reply:
         b"clients.normal": view.clients,
         b"cluster.links": 0,
         b"aof.buffer": 0,
-        b"lua.caches": 0,
-        b"functions.caches": 0,
+        b"lua.caches": ctx.engine.scripting.scripts_bytes,
+        b"functions.caches": ctx.engine.scripting.functions_bytes,
     }
     for tables in view.tables:
         stats[b"db.%d" % tables.db] = {

@@ -32,6 +32,7 @@ class ScanOptions:
     count: int
     match: Callable[[bytes], bool] | None
     type: bytes | None  # in small letters
+    values: bool = True  # HSCAN: with the values of the fields
 
 
 def parse_cursor(arg: bytes) -> int:
@@ -47,21 +48,28 @@ def parse_cursor(arg: bytes) -> int:
     raise Error("ERR invalid cursor")
 
 
-def parse_scan(args: Sequence[bytes], allow_type: bool) -> ScanOptions:
-    """The options behind the cursor: MATCH pattern, COUNT count and, if allowed, TYPE type.
+def parse_scan(
+    args: Sequence[bytes], allow_type: bool, allow_novalues: bool = False
+) -> ScanOptions:
+    """The options behind the cursor: MATCH pattern, COUNT count, and if allowed others.
 
     The last of several counts. Raises a syntax error for others and for a count below 1.
     """
     count = COUNT_DEFAULT
     match: Callable[[bytes], bool] | None = None
     kind: bytes | None = None
+    values = True
     if not args:
         return ScanOptions(count, match, kind)
-    for at in range(0, len(args), 2):
-        word = args[at].upper()
-        if at + 1 == len(args):
+    rest = iter(args)
+    for arg in rest:
+        word = arg.upper()
+        if word == b"NOVALUES" and allow_novalues:
+            values = False
+            continue
+        value = next(rest, None)
+        if value is None:
             syntax_error()
-        value = args[at + 1]
         if word == b"COUNT":
             count = integer(value)
             if count < 1:
@@ -72,7 +80,7 @@ def parse_scan(args: Sequence[bytes], allow_type: bool) -> ScanOptions:
             kind = value.lower()
         else:
             syntax_error()
-    return ScanOptions(count, match, kind)
+    return ScanOptions(count, match, kind, values)
 
 
 def scan_reply(cursor: int, items: Sequence[Any]) -> Reply:

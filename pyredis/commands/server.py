@@ -112,8 +112,9 @@ def _next_generation(rule: int, cells: list[int]) -> list[int]:
 def shutdown(ctx: Context, *options: bytes) -> Reply:
     """Ends the server. There is no reply, the connection closes.
 
-    NOW does not wait for replicas, FORCE ends even if saving fails; ABORT calls off a
-    shutdown that is waiting, which none does here.
+    Data are saved where save points are set; SAVE and NOSAVE say otherwise. NOW does not wait
+    for replicas, FORCE ends even if saving fails; ABORT calls off a shutdown that is waiting,
+    which none does here.
     """
     given = {option.upper() for option in options}
     if not given <= {b"NOSAVE", b"SAVE", b"NOW", b"FORCE", b"ABORT"}:
@@ -122,10 +123,10 @@ def shutdown(ctx: Context, *options: bytes) -> Reply:
         syntax_error()
     if b"ABORT" in given:
         raise Error("ERR No shutdown in progress.")
-    if b"SAVE" in given:
-        raise Error("ERR SHUTDOWN SAVE: persistence is not part of this version")
     engine = ctx.engine
-    engine.log("warning", "User requested shutdown...")
+    if engine.scripting.busy and b"NOSAVE" not in given:
+        raise engine.scripting.busy_error()
+    engine.saver.prepare_exit(b"SAVE" in given, b"NOSAVE" in given, b"FORCE" in given)
     engine.exit_status = 0
     return NO_REPLY
 

@@ -26,6 +26,7 @@ from typing import Any, Final
 from pyredis.commands.args import integer, syntax_error
 from pyredis.commands.registry import Group, KeySpec, first
 from pyredis.context import Context
+from pyredis.field_expiry import visible
 from pyredis.keyspace import WRONGTYPE, Value
 from pyredis.resp import Error, Reply
 from pyredis.types.doubles import parse_double
@@ -259,9 +260,10 @@ def _pattern(ctx: Context, pattern: bytes) -> Callable[[bytes], bytes | None]:
     read = ctx.db.read
 
     def look_up(element: bytes) -> bytes | None:
-        value = read(prefix + element + name)
+        key = prefix + element + name
+        value = read(key)
         if arrow:
-            return value.fields.get(hash_field) if type(value) is Hash else None
+            return visible(ctx.db, key, value, hash_field) if type(value) is Hash else None
         if type(value) is int:
             return b"%d" % value
         return bytes(value) if isinstance(value, (bytes, bytearray)) else None

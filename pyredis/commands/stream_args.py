@@ -84,6 +84,16 @@ def entries_read(arg: bytes) -> int:
     return integer_in(arg, -1, INT64_MAX, "ERR value for ENTRIESREAD must be positive or -1")
 
 
+# Deleting
+
+KEEP_REFERENCES: Final = b"KEEPREF"
+DELETE_REFERENCES: Final = b"DELREF"
+ACKNOWLEDGED: Final = b"ACKED"
+REFERENCE_POLICIES: Final = frozenset((KEEP_REFERENCES, DELETE_REFERENCES, ACKNOWLEDGED))
+"""What becomes of the pending entries of groups when an entry is deleted: they stay, go along,
+or keep the entry from being deleted."""
+
+
 # Groups
 
 
@@ -149,7 +159,7 @@ def propagate_consumer(ctx: Context, key: bytes, name: bytes, consumer: Consumer
 # Replies
 
 
-def entries_reply(entries: Iterable[tuple[int, Fields]]) -> list[Reply]:
+def entries_reply(entries: Iterable[tuple[int, Fields]]) -> list[list[Reply]]:
     """Entries as [ID, [field, value ...]]."""
     return [
         [b"%d-%d" % (entry_id >> 64, entry_id & SEQ_MAX), fields] for entry_id, fields in entries

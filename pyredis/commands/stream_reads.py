@@ -1,11 +1,16 @@
 """Following streams: XREAD, and XREADGROUP for consumers that share the entries of a stream.
 
 Both ask several streams at once for what lies behind an ID, and can wait for it. Instead of an
-ID XREAD takes ``$``, the end of the stream as it is now; a client that waits is tried again
-with that ID in its place. XREADGROUP takes ``>``, the place of the group, which moves on with
-what is delivered. With an ID it returns the *history* of the consumer: what it was given behind
-that ID and has not acknowledged. That it has anything pending is no condition, so it never
-waits.
+ID XREAD takes ``$``, the end of the stream as it is now, or ``+``, just before its last entry; a
+client that waits is tried again with that ID in its place. XREADGROUP takes ``>``, the place of
+the group, which moves on with what is delivered. With an ID it returns the *history* of the
+consumer: what it was given behind that ID and has not acknowledged. That it has anything pending
+is no condition, so it never waits.
+
+CLAIM joins XREADGROUP with XAUTOCLAIM: entries that have been pending for so long come first,
+those that waited longest in front, and with two more numbers, how long that was and how often
+they had been delivered (0 and 0 for new entries). A client that waits is tried again when the
+next entry has been pending for long enough. Finding them takes a look at all pending entries.
 
 A consumer comes into being when it first asks. A client that waits for a group is woken, and
 told by an error, when the group or the key is gone.
@@ -22,7 +27,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pyredis.commands.args import syntax_error
+from pyredis.commands.args import integer, syntax_error
 from pyredis.commands.registry import Group as Registration
 from pyredis.commands.registry import KeySpec
 from pyredis.commands.stream_args import (
@@ -45,6 +50,8 @@ from pyredis.types.streams import Stream
 
 command = Registration("stream", acl="stream")
 
+_ENDS: Final = frozenset((b"$", b"+"))
+_NEVER_MS: Final = 1 << 63
 _NEW: Final = ID_MAX  # what `>` is read as; as an ID it could have nothing behind it
 
 _DOLLAR: Final = (
@@ -78,12 +85,13 @@ def _keys(start: int) -> tuple[KeySpec, ...]:
 def xread(ctx: Context, *args: bytes) -> Reply:
     """Returns the entries of several streams behind an ID each; can wait for some."""
     request = _Request(ctx, b"XREAD", args)
-    starts = [_start(ctx, key, place) for key, place in request.streams()]
+    places = list(request.streams())
+    starts = [_start(ctx, key, place) for key, place in places]
     found: _Found = []
-    for key, start in zip(request.keys, starts, strict=True):
+    for (key, place), start in zip(places, starts, strict=True):
         stream = ctx.db.read_as(key, Stream)
         if stream is not None and stream.length and stream.top_id > start:
-            entries = stream.range(start + 1, count=request.count)
+            entries = stream.range(start + 1, count=1 if place == b"+" else request.count)
             found.append((key, entries_reply(entries)))
     return _reply(ctx, found) if found else request.wait(starts)
 
@@ -91,7 +99,9 @@ def xread(ctx: Context, *args: bytes) -> Reply:
 def _start(ctx: Context, key: bytes, place: bytes) -> int:
     """The ID behind which XREAD reads."""
     stream = ctx.db.read_as(key, Stream)
-    if place == b"$":
+    if place == b"+" and stream is not None and stream.length:
+        return stream.top_id - 1
+    if place == b"$" or place == b"+":
         return stream.last_id if stream is not None else 0
     if place == b">":
         raise Error(_GREATER)
@@ -108,8 +118,9 @@ def _start(ctx: Context, key: bytes, place: bytes) -> int:
     "If M is constant (e.g. always asking for the first 10 elements with COUNT), you can "
     "consider it O(1). On the other side when XREADGROUP blocks, XADD will pay the O(N) time in "
     "order to serve the N clients blocked on the stream getting new data.",
-    usage="GROUP group consumer [COUNT count] [BLOCK milliseconds] [NOACK] "
-    "STREAMS key [key ...] id [id ...]",
+    usage="GROUP group consumer [COUNT count] [BLOCK milliseconds] [CLAIM min-idle-time] "
+    "[NOACK] STREAMS key [key ...] id [id ...]",
+    history=[("8.4.0", "Also claims entries that were pending for long, with `CLAIM`.")],
 )
 def xreadgroup(ctx: Context, *args: bytes) -> Reply:
     """Delivers new entries of several streams to a consumer, or tells it what it was given."""
@@ -121,7 +132,10 @@ def xreadgroup(ctx: Context, *args: bytes) -> Reply:
         entries = reading.run(ctx)
         if entries is not None:
             found.append((reading.key, entries))
-    return _reply(ctx, found) if found else request.wait(())
+    if found:
+        return _reply(ctx, found)
+    again_ms = min((reading.claimable_ms() for reading in readings), default=0)
+    return request.wait((), again_ms if again_ms < _NEVER_MS else 0)
 
 
 @dataclass(slots=True)
@@ -144,8 +158,8 @@ class _Reading:
         entries: list[Reply] | None = None
         if self.start != _NEW:
             entries = self._history(ctx, consumer)
-        elif self.stream.length and self.stream.top_id > group.last_id:
-            entries = self._deliver(ctx, consumer)
+        else:
+            entries = self._new_entries(ctx, consumer)
         if entries is not None:
             ctx.db.changed_unseen()
         if is_new and not request.noack and not consumer.pending:
@@ -167,10 +181,62 @@ class _Reading:
                 break
         return entries
 
-    def _deliver(self, ctx: Context, consumer: Consumer) -> list[Reply]:
+    def _new_entries(self, ctx: Context, consumer: Consumer) -> list[Reply] | None:
+        """What is new, behind what the consumer can claim if that was asked for."""
+        claims = self.request.min_idle_ms is not None
+        claimed = self._claim(ctx, consumer) if claims else []
+        room = self.request.count - len(claimed)
+        stream = self.stream
+        if not stream.length or stream.top_id <= self.group.last_id:
+            return claimed or None
+        if self.request.count and room <= 0:
+            return claimed
+        delivered = self._deliver(ctx, consumer, room if self.request.count else 0)
+        if claims:
+            delivered = [[*entry, 0, 0] for entry in delivered]
+        return claimed + delivered
+
+    def _claim(self, ctx: Context, consumer: Consumer) -> list[list[Reply]]:
+        """Make idle entries the consumer's own; those deleted meanwhile are pending no more."""
+        request, group, now_ms = self.request, self.group, ctx.now_ms
+        assert request.min_idle_ms is not None
+        idle_since_ms = now_ms - request.min_idle_ms
+        idle = [
+            (nack.time_ms, entry_id)
+            for entry_id, nack in group.pending.nacks.items()
+            if nack.time_ms <= idle_since_ms
+        ]
+        claimed: list[list[Reply]] = []
+        for time_ms, entry_id in sorted(idle):
+            nack = group.pending.nacks[entry_id]
+            content = self.stream.get(entry_id)
+            if content is None:
+                propagate_claim(ctx, self.key, request.group, group, entry_id, nack)
+                group.forget(entry_id)
+                ctx.db.changed_unseen()
+                continue
+            claimed.append([format_id(entry_id), content, now_ms - time_ms, nack.delivered])
+            group.hand_over(entry_id, nack, consumer)
+            nack.time_ms = now_ms
+            nack.delivered += 1
+            propagate_claim(ctx, self.key, request.group, group, entry_id, nack)
+            if len(claimed) == request.count:
+                break
+        if claimed:
+            consumer.active_ms = now_ms
+        return claimed
+
+    def claimable_ms(self) -> int:
+        """When the next entry can be claimed, _NEVER_MS if none or nothing is claimed."""
+        min_idle_ms = self.request.min_idle_ms
+        if min_idle_ms is None or self.start != _NEW or not self.group.pending:
+            return _NEVER_MS
+        return min_idle_ms + min(nack.time_ms for nack in self.group.pending.nacks.values())
+
+    def _deliver(self, ctx: Context, consumer: Consumer, count: int) -> list[list[Reply]]:
         """Entries behind the group's place, which moves there."""
         request, group, stream, now_ms = self.request, self.group, self.stream, ctx.now_ms
-        entries = stream.range(group.last_id + 1, count=request.count)
+        entries = stream.range(group.last_id + 1, count=count)
         for entry_id, _ in entries:
             group.advance(stream, entry_id)
             if not request.noack:
@@ -190,6 +256,8 @@ def _reading(ctx: Context, request: _Request, key: bytes, place: bytes) -> _Read
         no_group(key, request.group, b" in XREADGROUP with GROUP option")
     if place == b"$":
         raise Error(_DOLLAR)
+    if place == b"+":
+        raise Error(_DOLLAR.replace("$", "+"))
     return _Reading(request, key, stream, group, _NEW if place == b">" else exact_id(place))
 
 
@@ -207,6 +275,7 @@ class _Request:
         self.count = 0
         self.deadline_ms: int | None = None
         self.noack = False
+        self.min_idle_ms: int | None = None
         self.group = self.consumer = b""
         self.keys: tuple[bytes, ...] = ()
         grouped = self._parse(ctx)
@@ -239,6 +308,11 @@ class _Request:
                 self.group, self.consumer = args[at + 1 : at + 3]
                 grouped = True
                 at += 2
+            elif word == b"CLAIM" and more and self.name == b"XREADGROUP":
+                at += 1
+                self.min_idle_ms = integer(args[at], "ERR min-idle-time is not an integer")
+                if self.min_idle_ms < 0:
+                    raise Error("ERR min-idle-time must be a positive integer")
             elif word == b"NOACK":
                 self._only_for_groups(b"NOACK")
                 self.noack = True
@@ -251,15 +325,15 @@ class _Request:
         """Each key with its ID."""
         return zip(self.keys, self.args[-len(self.keys) :], strict=True)
 
-    def wait(self, starts: Sequence[int]) -> Reply:
-        """What to return where nothing was found. ``starts`` replace ``$``, which goes on."""
+    def wait(self, starts: Sequence[int], again_ms: int = 0) -> Reply:
+        """What to return where nothing was found. ``starts`` replace ``$`` and ``+``."""
         if self.deadline_ms is None:
             return NULL_ARRAY
         argv = None
-        if b"$" in self.args[-len(self.keys) :]:
+        if not _ENDS.isdisjoint(self.args[-len(self.keys) :]):
             argv = (self.name, *self.args[: -len(starts)], *map(format_id, starts))
         in_group = self.name == b"XREADGROUP"
-        return Block(self.keys, self.deadline_ms, NULL_ARRAY, Stream, in_group, argv)
+        return Block(self.keys, self.deadline_ms, NULL_ARRAY, Stream, in_group, argv, again_ms)
 
     def _only_for_groups(self, option: bytes) -> None:
         if self.name == b"XREAD":

@@ -6,8 +6,9 @@ The data structure is ``pyredis.types.streams``. Clients that follow a stream ar
 
 What XADD and XTRIM did is told to the AOF and the replicas as a command that gives the same
 result whatever the time and wherever nodes begin: with the ID that the entry got, and with the
-length or the first ID that trimming has led to. What a primary sends is not checked for a
-LIMIT beside an exact threshold, which Redis leaves there.
+length or the first ID that trimming has led to. With ACKED, where entries that are still needed
+stay between others that went, it is always the length: the oldest go first. What a primary
+sends is not checked for a LIMIT beside an exact threshold, which Redis leaves there.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from typing import Final
 from pyredis.commands.args import NO_SUCH_KEY, integer, syntax_error
 from pyredis.commands.registry import Group, first
 from pyredis.commands.stream_args import (
+    ACKNOWLEDGED,
+    DELETE_REFERENCES,
     INVALID_ID,
+    REFERENCE_POLICIES,
     count_or_all,
     entries_reply,
     exact_id,
@@ -54,11 +58,12 @@ _LIMIT_MAX: Final = 1_000_000
     since="5.0.0",
     complexity="O(1) when adding a new entry, O(N) when trimming where N being the number of "
     "entries evicted.",
-    usage="key [NOMKSTREAM] [<MAXLEN | MINID> [= | ~] threshold [LIMIT count]] <* | id> "
-    "field value [field value ...]",
+    usage="key [NOMKSTREAM] [KEEPREF | DELREF | ACKED] "
+    "[<MAXLEN | MINID> [= | ~] threshold [LIMIT count]] <* | id> field value [field value ...]",
     history=[
         ("6.2.0", "Takes `NOMKSTREAM`, `MINID` and `LIMIT`."),
         ("7.0.0", "Takes IDs of which only the time is given, `<ms>-*`."),
+        ("8.2.0", "Takes `KEEPREF`, `DELREF` and `ACKED`."),
     ],
 )
 def xadd(ctx: Context, key: bytes, *args: bytes) -> Reply:
@@ -140,8 +145,11 @@ def _new_id(arg: bytes) -> tuple[int, bool]:
     complexity="O(N), with N being the number of evicted entries. Constant times are very "
     "small however, since entries are organized in macro nodes containing multiple entries "
     "that can be released with a single deallocation.",
-    usage="key <<MAXLEN | MINID> [= | ~] threshold [LIMIT count]>",
-    history=[("6.2.0", "Takes `MINID` and `LIMIT`.")],
+    usage="key <<MAXLEN | MINID> [= | ~] threshold [LIMIT count]> [KEEPREF | DELREF | ACKED]",
+    history=[
+        ("6.2.0", "Takes `MINID` and `LIMIT`."),
+        ("8.2.0", "Takes `KEEPREF`, `DELREF` and `ACKED`."),
+    ],
 )
 def xtrim(ctx: Context, key: bytes, *args: bytes) -> Reply:
     """Removes the oldest entries of a stream, to a length or up to an ID; returns how many."""
@@ -171,6 +179,7 @@ class _Trim:
         self.threshold = 0
         self.limit: int | None = None
         self.no_mkstream = False
+        self.references = b""
         self.given: tuple[int, bool] | None = None
         self.end = self._parse(adding)
         self._check(ctx, adding)
@@ -201,6 +210,10 @@ class _Trim:
                     raise Error("ERR The LIMIT argument must be >= 0.")
             elif adding and word == b"NOMKSTREAM":
                 self.no_mkstream = True
+            elif word in REFERENCE_POLICIES:
+                if self.references:
+                    syntax_error()
+                self.references = word
             elif adding:
                 self.given = _new_id(args[at])
                 break
@@ -231,16 +244,37 @@ class _Trim:
         """Trim the stream; returns how many entries went."""
         if self.by is None:
             return 0
+        if stream.groups and self.references in (DELETE_REFERENCES, ACKNOWLEDGED):
+            return self._apply_with_references(stream)
         trim = stream.trim_to_length if self.by == b"MAXLEN" else stream.trim_below
         return trim(self.threshold, self.whole_nodes, self.limit or 0)
 
+    def _apply_with_references(self, stream: Stream) -> int:
+        only_acknowledged = self.references == ACKNOWLEDGED
+        removed = stream.trim_some(
+            lambda entry_id: not (only_acknowledged and stream.is_referenced(entry_id)),
+            self.threshold if self.by == b"MAXLEN" else 0,
+            self.threshold if self.by == b"MINID" else ID_MAX + 1,
+            self.whole_nodes,
+            self.limit or 0,
+        )
+        if not only_acknowledged:
+            for entry_id in removed:
+                stream.forget(entry_id)
+        return len(removed)
+
     def exact_argv(self, stream: Stream) -> Sequence[bytes]:
         """The options with which the stream becomes what it is now, wherever nodes begin."""
-        if self.by is None or not self.whole_nodes:
+        has_gaps = self.references == ACKNOWLEDGED and bool(stream.groups)
+        if self.by is None or not (self.whole_nodes or has_gaps):
             return self.args[: self.end]
-        by_length = self.by == b"MAXLEN"
-        reached = b"%d" % len(stream) if by_length else format_id(stream.first_id)
-        return (*[b"NOMKSTREAM"] * self.no_mkstream, self.by, b"=", reached)
+        by = b"MAXLEN" if has_gaps else self.by
+        if by == b"MAXLEN":
+            reached = b"%d" % len(stream)
+        else:  # of an empty stream everything went
+            reached = format_id(stream.first_id if len(stream) else ID_MAX)
+        options = [b"NOMKSTREAM"] * self.no_mkstream + [self.references] * bool(self.references)
+        return (*options, by, b"=", reached)
 
 
 def _length(arg: bytes) -> int:

@@ -11,13 +11,13 @@ those who do not care. Two rules follow:
 
 What depends on the clock or on floating point is propagated as its outcome: SET with a time to
 live as ``SET key value PXAT ms``, GETEX as PEXPIREAT, PERSIST or DEL, INCRBYFLOAT as the SET of
-the new number.
+the new number. Likewise a SET that compared with the old value is told without the comparison.
 """
 
 from __future__ import annotations
 
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
 from pyredis.commands.args import INT64_MAX, INT64_MIN, NOT_FLOAT, integer, syntax_error
 from pyredis.commands.registry import Group, first, span
@@ -26,9 +26,11 @@ from pyredis.keyspace import WRONGTYPE, Database, Value
 from pyredis.resp import OK, Error, Reply
 from pyredis.types.doubles import add_long_doubles, format_long_double, parse_long_double
 from pyredis.types.lcs import lcs_length, lcs_runs
+from pyredis.types.xxh3 import xxh3_64
 
 command = Group("string", acl="string")
 
+DIGEST_LENGTH: Final = 16
 TOO_LONG: Final = "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
 _OVERFLOW: Final = "ERR increment or decrement would overflow"
 _BYTES_OR_NONE: Final = frozenset((bytes, type(None)))
@@ -103,13 +105,15 @@ def get(ctx: Context, key: bytes) -> Reply:
     keys=first("RW access update variable_flags"),
     since="1.0.0",
     complexity="O(1)",
-    usage="key value [NX|XX] [GET] [EX seconds|PX milliseconds|EXAT unix-time-seconds|"
+    usage="key value [NX|XX|IFEQ ifeq-value|IFNE ifne-value|IFDEQ ifdeq-digest|"
+    "IFDNE ifdne-digest] [GET] [EX seconds|PX milliseconds|EXAT unix-time-seconds|"
     "PXAT unix-time-milliseconds|KEEPTTL]",
     history=[
         ("2.6.12", "Added the options `EX`, `PX`, `NX` and `XX`."),
         ("6.0.0", "Added the option `KEEPTTL`."),
         ("6.2.0", "Added the options `GET`, `EXAT` and `PXAT`."),
         ("7.0.0", "`NX` and `GET` may stand together."),
+        ("8.4.0", "Added the conditions `IFEQ`, `IFNE`, `IFDEQ` and `IFDNE`."),
     ],
 )
 def set_(ctx: Context, key: bytes, value: bytes, *options: bytes) -> Reply:
@@ -121,23 +125,37 @@ def set_(ctx: Context, key: bytes, value: bytes, *options: bytes) -> Reply:
 
 
 _TIMED: Final = frozenset((b"EX", b"PX", b"EXAT", b"PXAT"))
-_SET_LIFETIMES: Final = _TIMED | {b"KEEPTTL"}
+COMPARISONS: Final = frozenset((b"IFEQ", b"IFNE", b"IFDEQ", b"IFDNE"))
+SET_LIFETIMES: Final = _TIMED | {b"KEEPTTL"}
 _GETEX_LIFETIMES: Final = _TIMED | {b"PERSIST"}
 
 
-def _parse_options(
-    words: tuple[bytes, ...], lifetimes: frozenset[bytes]
-) -> tuple[bytes, bool, bytes, bytes | None]:
-    """Returns the options of SET or GETEX: condition, get, lifetime, amount.
+class Options(NamedTuple):
+    """The options of SET and its kin, words in capitals, empty where none was given.
 
-    The condition is NX or XX and the lifetime one of ``lifetimes``, in capitals, or empty. The
-    amount is what followed EX, PX, EXAT or PXAT. An option may be repeated but not
-    contradicted. Raises a syntax error. NX, XX and GET are SET's: known where KEEPTTL is.
+    The operand is what followed a comparison, the amount what followed EX, PX, EXAT or PXAT.
     """
-    condition = lifetime = b""
+
+    condition: bytes = b""
+    operand: bytes = b""
+    get_old: bool = False
+    lifetime: bytes = b""
+    amount: bytes | None = None
+
+
+def parse_options(
+    words: tuple[bytes, ...], lifetimes: frozenset[bytes], compares: bool = True
+) -> Options:
+    """Returns the options of SET, GETEX or MSETEX, whose lifetimes are ``lifetimes``.
+
+    An option may be repeated but not contradicted. Raises a syntax error. NX and XX are known
+    where KEEPTTL is; GET, IFEQ, IFNE, IFDEQ and IFDNE where the command also compares.
+    """
+    condition = operand = lifetime = b""
     amount: bytes | None = None
     get_old = False
-    for_set = lifetimes is _SET_LIFETIMES
+    conditional = b"KEEPTTL" in lifetimes
+    compares = compares and conditional
     rest = iter(words)
     for word in rest:
         word = word.upper()
@@ -149,18 +167,37 @@ def _parse_options(
                 amount = next(rest, None)
                 if amount is None:
                     syntax_error()
-        elif for_set and (word == b"NX" or word == b"XX"):
+        elif conditional and (word == b"NX" or word == b"XX"):
             if condition and condition != word:
                 syntax_error()
             condition = word
-        elif for_set and word == b"GET":
+        elif compares and word in COMPARISONS:
+            following = next(rest, None)
+            if condition or following is None:
+                syntax_error()
+            condition, operand = word, following
+        elif compares and word == b"GET":
             get_old = True
         else:
             syntax_error()
-    return condition, get_old, lifetime, amount
+    return Options(condition, operand, get_old, lifetime, amount)
 
 
-def _expiry_ms(ctx: Context, unit: bytes, amount: bytes, name: str) -> int:
+def compare(value: bytes, condition: bytes, operand: bytes) -> bool:
+    """Whether a comparison holds for a string: with a value, or with what DIGEST says of it."""
+    if condition == b"IFEQ" or condition == b"IFNE":
+        return (value == operand) is (condition == b"IFEQ")
+    if len(operand) != DIGEST_LENGTH:
+        raise Error(f"ERR must be exactly {DIGEST_LENGTH} hexadecimal characters")
+    return (digest_of(value) == operand.lower()) is (condition == b"IFDEQ")
+
+
+def digest_of(value: bytes) -> bytes:
+    """The hash of a string as DIGEST shows it."""
+    return b"%016x" % xxh3_64(value)
+
+
+def expiry_ms(ctx: Context, unit: bytes, amount: bytes, name: str) -> int:
     """The absolute time that EX, PX, EXAT or PXAT mean; raises unless 0 < time < 2**63."""
     time = integer(amount)
     if unit == b"EX" or unit == b"EXAT":
@@ -173,38 +210,54 @@ def _expiry_ms(ctx: Context, unit: bytes, amount: bytes, name: str) -> int:
 
 
 def _set_with(ctx: Context, key: bytes, value: bytes, words: tuple[bytes, ...]) -> Reply:
-    """SET with options. Returns OK, None when NX or XX forbids it, with GET the old value."""
-    condition, get_old, lifetime, amount = _parse_options(words, _SET_LIFETIMES)
-    when_ms = 0 if amount is None else _expiry_ms(ctx, lifetime, amount, "set")
+    """SET with options. Returns OK, None where a condition forbids it, with GET the old value."""
+    condition, operand, get_old, lifetime, amount = parse_options(words, SET_LIFETIMES)
+    when_ms = 0 if amount is None else expiry_ms(ctx, lifetime, amount, "set")
     db = ctx.db
     reply: Reply = OK
-    if get_old:
-        reply = as_reply(db.read(key))
-        exists = reply is not None
+    if condition in COMPARISONS:
+        old = as_reply(db.read(key) if get_old else db.write(key))
+        if old is None:
+            allowed = condition in (b"IFNE", b"IFDNE")
+        else:
+            allowed = compare(old, condition, operand)
+        if get_old:
+            reply = old
     else:
-        exists = bool(condition) and db.write(key) is not None
-    if condition and exists is (condition == b"NX"):
+        if get_old:
+            reply = as_reply(db.read(key))
+            exists = reply is not None
+        else:
+            exists = bool(condition) and db.write(key) is not None
+        allowed = not condition or exists is (condition == b"XX")
+    if not allowed:
         return reply if get_old else None
     if when_ms:
-        _put_until(ctx, key, value, when_ms)
+        _set_until(ctx, key, value, when_ms)
         return reply
     if lifetime:
         db.put(key, value)
     else:
         db.replace(key, value)
     db.changed(key, "set")
-    if get_old:
+    if condition in COMPARISONS:
+        ctx.propagate(b"SET", key, value, *(lifetime,) * bool(lifetime))
+    elif get_old:
         ctx.propagate(b"SET", key, value, *(word for word in words if word.upper() != b"GET"))
     return reply
 
 
-def _put_until(ctx: Context, key: bytes, value: bytes, when_ms: int) -> None:
-    """Set a value with an expiry time; propagated with that time."""
+def put_until(ctx: Context, key: bytes, value: bytes, when_ms: int) -> None:
+    """Set a value with an expiry time. The caller propagates it, with that time."""
     db = ctx.db
     db.put(key, value)
     db.set_expiry(key, when_ms)
     db.changed(key, "set")
     db.changed(key, "expire", 0)
+
+
+def _set_until(ctx: Context, key: bytes, value: bytes, when_ms: int) -> None:
+    put_until(ctx, key, value, when_ms)
     ctx.propagate(b"SET", key, value, b"PXAT", b"%d" % when_ms)
 
 
@@ -242,7 +295,7 @@ def setnx(ctx: Context, key: bytes, value: bytes) -> Reply:
 )
 def setex(ctx: Context, key: bytes, seconds: bytes, value: bytes) -> Reply:
     """Sets a string and its time to live in seconds."""
-    _put_until(ctx, key, value, _expiry_ms(ctx, b"EX", seconds, "setex"))
+    _set_until(ctx, key, value, expiry_ms(ctx, b"EX", seconds, "setex"))
     return OK
 
 
@@ -259,7 +312,7 @@ def setex(ctx: Context, key: bytes, seconds: bytes, value: bytes) -> Reply:
 )
 def psetex(ctx: Context, key: bytes, milliseconds: bytes, value: bytes) -> Reply:
     """Sets a string and its time to live in milliseconds."""
-    _put_until(ctx, key, value, _expiry_ms(ctx, b"PX", milliseconds, "psetex"))
+    _set_until(ctx, key, value, expiry_ms(ctx, b"PX", milliseconds, "psetex"))
     return OK
 
 
@@ -320,13 +373,14 @@ def getex(ctx: Context, key: bytes, *words: bytes) -> Reply:
     An absolute time in the past deletes the key, except on a replica, which leaves that to
     its primary.
     """
-    _, _, lifetime, amount = _parse_options(words, _GETEX_LIFETIMES)
+    options = parse_options(words, _GETEX_LIFETIMES)
+    lifetime, amount = options.lifetime, options.amount
     db = ctx.db
     value = as_reply(db.read(key))
     if value is None:
         return None
     if amount is not None:
-        when_ms = _expiry_ms(ctx, lifetime, amount, "getex")
+        when_ms = expiry_ms(ctx, lifetime, amount, "getex")
         if when_ms <= ctx.now_ms and ctx.ks.may_expire:
             db.remove(key)
             db.changed(key, "del")

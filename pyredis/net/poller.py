@@ -36,6 +36,9 @@ class Poller(Protocol):
     def remove(self, fd: int) -> None:
         """Stop watching, before the descriptor is closed."""
 
+    def ready(self) -> Ready:
+        """What is ready now, for one who cannot wait for the loop."""
+
     def close(self) -> None:
         """Give everything back."""
 
@@ -64,6 +67,10 @@ class EpollPoller:
         """Stop watching, before the descriptor is closed."""
         self._epoll.unregister(fd)
 
+    def ready(self) -> Ready:
+        """What is ready now."""
+        return self._epoll.poll(0)
+
     def close(self) -> None:
         """Give everything back."""
         self._loop.remove_reader(self._epoll.fileno())
@@ -77,6 +84,7 @@ class LoopPoller:
         self._loop = loop
         self._on_ready = on_ready
         self._ready: dict[int, int] = {}
+        self._readers: set[int] = set()
         self._writers: set[int] = set()
 
     def _mark(self, fd: int, event: int) -> None:
@@ -90,6 +98,7 @@ class LoopPoller:
 
     def add(self, fd: int) -> None:
         """Watch for input."""
+        self._readers.add(fd)
         self._loop.add_reader(fd, self._mark, fd, READABLE)
 
     def want_write(self, fd: int, wanted: bool) -> None:
@@ -103,9 +112,18 @@ class LoopPoller:
 
     def remove(self, fd: int) -> None:
         """Stop watching, before the descriptor is closed."""
+        self._readers.discard(fd)
         self._loop.remove_reader(fd)
         self.want_write(fd, False)
         self._ready.pop(fd, None)
+
+    def ready(self) -> Ready:
+        """What is ready now. O(n): the loop's own way to know is not for the asking."""
+        readable, writable, _ = select.select(self._readers, self._writers, (), 0)
+        found = dict.fromkeys(readable, READABLE)
+        for fd in writable:
+            found[fd] = found.get(fd, 0) | WRITABLE
+        return list(found.items())
 
     def close(self) -> None:
         """Give everything back."""

@@ -14,10 +14,12 @@ import asyncio
 import os
 import socket
 import ssl
+import traceback
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from pyredis.limits import check_output
 from pyredis.net.connection import Connection, TLSConnection
 from pyredis.net.listeners import Listener, ListenError, listen_tcp, listen_unix
 from pyredis.net.poller import WRITABLE, Ready, best_poller
@@ -99,6 +101,7 @@ class Server:
             self._relisten_tls,
         )
         self._cron = self.loop.call_later(1 / config.hz, self._on_cron)
+        self.engine.poll_clients = self._serve_while_busy
 
     def close(self) -> None:
         """Close everything; clients get what could still be sent at once."""
@@ -113,6 +116,10 @@ class Server:
             connection.flush(writable=True)
             self._drop(connection)
         self._poller.close()
+
+    def sockets(self) -> list[int]:
+        """The descriptors of all sockets: what a child gives back."""
+        return [*(each.sock.fileno() for each in self._listeners), *self.connections]
 
     def wake(self) -> None:
         """Run the end of a batch soon, though no client has sent anything."""
@@ -258,7 +265,10 @@ class Server:
                 if data:
                     reads += 1
                     received += len(data)
-                    feed(connection.session, data)
+                    try:
+                        feed(connection.session, data)
+                    except Exception:
+                        self._failed(connection)
                 elif data is not None:
                     self._hung_up(connection)
                     continue
@@ -273,6 +283,54 @@ class Server:
         stats.cycles_ns += spent_ns
         if spent_ns > stats.cycle_max_ns:
             stats.cycle_max_ns = spent_ns
+
+    def _serve_while_busy(self) -> None:
+        """Look after all clients but the one whose script has been running for too long.
+
+        Called from inside the command of that client, so the batch it belongs to goes on
+        afterwards, and nothing here ends it.
+        """
+        engine = self.engine
+        running = engine.running
+        for listener in self._listeners:
+            self._accept(listener)
+        for fd, events in self._poller.ready():
+            connection = self.connections.get(fd)
+            if connection is None or connection.session is running:
+                continue
+            data = connection.read() if events != WRITABLE else None
+            if data:
+                try:
+                    engine.feed(connection.session, data)
+                except Exception:
+                    self._failed(connection)
+            elif data is not None:
+                self._hung_up(connection)
+                continue
+            if events & WRITABLE:
+                self._send(connection, writable=True)
+        for session in engine.take_output():
+            if session.wire is not None:
+                self._send(session.wire)
+        for session in engine.take_doomed():
+            connection = session.wire
+            if session is running:
+                engine.doomed.append(session)
+            elif connection is not None and (session.closing == "now" or connection.drained):
+                self._drop(connection)
+        if engine.exit_status is not None:
+            self.on_exit(engine.exit_status)
+
+    def _failed(self, connection: Connection) -> None:
+        """A defect of ours outside of any command: one client pays, the others are served."""
+        engine, session = self.engine, connection.session
+        self.log(
+            "warning",
+            f"=== BUG REPORT: serving addr={session.address.peer} failed\n{traceback.format_exc()}",
+        )
+        engine.running = None
+        session.out.clear()
+        engine.close(session, "now")
 
     def _hung_up(self, connection: Connection) -> None:
         error = getattr(connection, "error", "")
@@ -356,7 +414,7 @@ class Server:
             if session.closing == "now":
                 continue
             if session.unsent_bytes:
-                self.engine.check_output_limit(session)
+                check_output(self.engine, session)
             if (
                 timeout_ms
                 and now_ms - session.last_ms > timeout_ms

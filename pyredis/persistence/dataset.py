@@ -16,14 +16,14 @@ from pyredis.persistence.rdb import (
     Key,
     ModuleAux,
     RdbError,
-    Reader,
     SelectDb,
     Strings,
 )
+from pyredis.persistence.reader import Reader
 from pyredis.persistence.values import Limits
 
 if TYPE_CHECKING:
-    from pyredis.keyspace import Keyspace, Value
+    from pyredis.keyspace import Database, Keyspace, Value
 
 NEVER: Final = -(1 << 63)
 
@@ -69,12 +69,38 @@ class Dataset:
                 db.clear()
                 continue
             db.adopt(contents.data, contents.expires)
-            if ks.lfu:
-                for key, frequency in contents.frequencies.items():
-                    db.set_frequency(key, frequency)
-            else:
-                for key, idle_s in contents.idle_s.items():
-                    db.set_idle_seconds(key, idle_s)
+            self._mark(ks, db, contents)
+
+
+    def clash(self, ks: Keyspace) -> bytes | None:
+        """A key that is here and in the databases, if there is any."""
+        for db in ks.dbs:
+            if db.index in self.dbs:
+                for key in self.dbs[db.index].data.keys() & db.data.keys():
+                    return key
+        return None
+
+    def merge(self, ks: Keyspace) -> None:
+        """Add this to all data; of two keys of the same name this one stays. O(keys)."""
+        for db in ks.dbs:
+            contents = self.dbs.get(db.index)
+            if contents is None:
+                continue
+            for key, value in contents.data.items():
+                db.replace(key, value)
+                db.schedule(key, value)
+            for key, expiry_ms in contents.expires.items():
+                db.set_expiry(key, expiry_ms)
+            self._mark(ks, db, contents)
+
+    def _mark(self, ks: Keyspace, db: Database, contents: Contents) -> None:
+        """Give keys the marks of use that the eviction policy of now goes by."""
+        if ks.lfu:
+            for key, frequency in contents.frequencies.items():
+                db.set_frequency(key, frequency)
+        else:
+            for key, idle_s in contents.idle_s.items():
+                db.set_idle_seconds(key, idle_s)
 
 
 class Loader:
@@ -91,6 +117,11 @@ class Loader:
         self._drop_before_ms = drop_before_ms
         self._dataset = Dataset()
         self._contents = self._select(SelectDb(0))
+
+    @property
+    def dataset(self) -> Dataset:
+        """What has been read so far. It is not to be installed before ``finish``."""
+        return self._dataset
 
     def feed(self, chunk: bytes) -> None:
         """Takes more of the file. Raises RdbError for what cannot be loaded."""

@@ -59,7 +59,7 @@ def encode_entries(entries: Iterable[Entry]) -> list[bytes]:
     append = encoded.append
     heads, backs = _SHORT_HEADS, _BACKS
     for entry in entries:
-        if type(entry) is bytes and b"9" < entry[:1] and len(entry) < 64:
+        if type(entry) is bytes and entry[:1] > b"9" and len(entry) < 64:
             size = len(entry)
             append(heads[size] + entry + backs[size + 1])
         else:

@@ -18,7 +18,7 @@ from math import inf, isnan
 from typing import Any, Final, Protocol
 
 from pyredis.keyspace import Value
-from pyredis.persistence import listpack
+from pyredis.persistence import field_ttls, listpack
 from pyredis.persistence.encoding import (
     Encoder,
     Source,
@@ -65,14 +65,14 @@ LIST_OF_NODES: Final = 18
 STREAM_2: Final = 19
 SET_LISTPACK: Final = 20
 STREAM_3: Final = 21
+HASH_TTLS: Final = 24
+HASH_TTLS_LISTPACK: Final = 25
 
 _UNREADABLE: Final = {
     6: "module values of the first format",
     7: "module values",
     22: "hashes with field expiry of a pre-release",
     23: "hashes with field expiry of a pre-release",
-    24: "hashes with field expiry",
-    25: "hashes with field expiry",
 }
 
 _PLAIN, _PACKED = 1, 2  # the two kinds of nodes in LIST_OF_NODES
@@ -106,6 +106,8 @@ def value_type(value: Value, version: int) -> int:
     if kind is bytes or kind is int or kind is bytearray:
         return STRING
     if kind is Hash:
+        if field_ttls.has_deadlines(value):
+            return HASH_TTLS if value.hashtable else HASH_TTLS_LISTPACK
         return HASH if value.hashtable else HASH_LISTPACK
     if kind is List:
         return LIST_OF_NODES
@@ -213,6 +215,8 @@ _ENCODERS: Final[dict[int, Callable[[Any, Encoder], Iterable[bytes]]]] = {
     SET_LISTPACK: _encode_set_listpack,
     HASH: _encode_hash,
     HASH_LISTPACK: _encode_hash_listpack,
+    HASH_TTLS: field_ttls.encode_large,
+    HASH_TTLS_LISTPACK: field_ttls.encode_small,
     ZSET: _encode_zset,
     ZSET_LISTPACK: _encode_zset_listpack,
     STREAM_2: lambda value, encoder: encode_stream(value, encoder, 2),
@@ -417,4 +421,6 @@ _DECODERS: Final[dict[int, Callable[[Source, Limits], Value | None]]] = {
     STREAM_2: lambda source, limits: decode_stream(source, 2),
     SET_LISTPACK: _decode_set_listpack,
     STREAM_3: lambda source, limits: decode_stream(source, 3),
+    HASH_TTLS: field_ttls.decode_large,
+    HASH_TTLS_LISTPACK: field_ttls.decode_small,
 }

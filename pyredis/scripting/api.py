@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyredis.resp import Error
 from pyredis.scripting.arithmetic import BIT_OPERATIONS, Dice, pack_double, unpack_double
-from pyredis.scripting.calls import arguments
+from pyredis.scripting.calls import BAD_ARGUMENTS, NO_ARGUMENTS, arguments
 from pyredis.types.doubles import format_double
 from pyredis.version import REDIS_VERSION
 
@@ -46,18 +46,24 @@ def make_api(scripting: Scripting, dice: Dice) -> dict[str, Callable[..., Any]]:
     def set_repl(targets: int) -> None:
         if scripting.run is not None:
             scripting.run.replicate = targets
+            scripting.lean = False
 
-    def count_error(text: bytes) -> None:
-        engine.stats.count_error(Error(text))
+    def count_error(text: bytes, counted: bool) -> None:
+        """An error stands inside a reply; ``counted`` if it is that of a command, handed on."""
+        if not counted:
+            engine.stats.count_error(Error(text))
+        if scripting.run is not None:
+            scripting.run.errors.append(counted)
 
     def acl_check(*args: Any) -> Any:
         argv = arguments(args)
-        if type(argv) is bytes:
-            return None, argv
+        if not argv:
+            return None, BAD_ARGUMENTS if args else NO_ARGUMENTS
         entry = engine.table.find(argv)
         if entry is None or (entry.children and len(argv) > 1):
             return None, _UNKNOWN
-        return engine.may_run(scripting.session, entry, argv)
+        run = scripting.run
+        return run is None or engine.guard.denies(run.caller, entry, argv) is None
 
     def register(name: bytes, callback: Any, description: Any, flags: bytes) -> bytes | None:
         names = flags.split(b"\n")[:-1]

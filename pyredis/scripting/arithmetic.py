@@ -36,8 +36,8 @@ def as_number(value: Any) -> Number | None:
             return float(value) if b"_" not in value else None
         except ValueError:
             try:
-                return int(value, 16)
-            except ValueError:
+                return float.fromhex(value.decode("latin-1"))
+            except (ValueError, OverflowError):
                 return None
     return None
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pyredis.resp import NULL_ARRAY, Error, Simple
 from pyredis.scripting.convert import argument, nested
+from pyredis.scripting.convert import size_bytes as size_bytes_of
 from pyredis.scripting.run import REPLICATE_ALL
 from pyredis.session import Block
 
@@ -33,17 +34,19 @@ _ARITY: Final = "ERR Wrong number of args calling Redis command from script"
 _NOSCRIPT: Final = "ERR This Redis command is not allowed from script"
 _READ_ONLY: Final = "ERR Write commands are not allowed from read-only scripts."
 _SHORT: Final = 100  # a list of up to so many plain values is passed on one by one
+_WRITING: Final = frozenset(("write", "may_replicate"))
+_ABSENT: Final = object()
+_STRINGS: Final = {bytes}
+_PLANS_MAX: Final = 2000
 _LIGHT: Final = 4096  # a string up to this long needs no look at Lua's memory
 
 Plan = tuple[Any, ...]
 
 
-def arguments(args: tuple[Any, ...]) -> list[bytes] | bytes:
-    """The request a script's arguments make, or the text of an error."""
-    argv = [argument(arg) for arg in args]
-    if None in argv:
-        return BAD_ARGUMENTS
-    return argv or NO_ARGUMENTS  # type: ignore[return-value]
+def arguments(args: tuple[Any, ...]) -> tuple[bytes, ...] | None:
+    """Arguments as a request has them; None if one is neither a string nor a number."""
+    texts = tuple(map(argument, args))
+    return None if None in texts else texts  # type: ignore[return-value]
 
 
 def make_call(scripting: Scripting, sandbox: Sandbox) -> Callable[..., Any]:
@@ -55,42 +58,43 @@ def make_call(scripting: Scripting, sandbox: Sandbox) -> Callable[..., Any]:
     clock_ns = engine.clock_ns
     plans: dict[bytes, Plan] = {}
 
-    def plan_for(name: bytes) -> Plan | None:
+    def plan_for(name: Any) -> Plan | None:
         """How to run a command without further questions, None when some are left."""
+        if type(name) is not bytes:
+            return None
         entry = engine.table.find((name,))
         if entry is None or entry.children or "noscript" in entry.spec.flags:
             return None
-        plan = (entry, entry.handler, entry.arity_min, entry.arity_max, entry.write)
+        if len(plans) > _PLANS_MAX:
+            plans.clear()  # somebody is trying all spellings
+        writes = bool(_WRITING & entry.spec.flags)
+        plan = (entry, entry.handler, entry.arity_min - 1, entry.arity_max - 1, writes)
         plans[name] = plan
         return plan
 
-    def call(*args: Any) -> Any:
+    def call(name: Any = _ABSENT, *rest: Any) -> Any:
         try:
-            for arg in args:
+            plan = plans.get(name) or plan_for(name)
+            if plan is None or not scripting.lean:
+                return converted(careful(name, rest))
+            entry, handler, args_min, args_max, write = plan
+            for arg in rest:
                 if type(arg) is not bytes:
-                    found = arguments(args)
-                    if type(found) is bytes:
-                        return ERROR, found
-                    args = tuple(found)
+                    texts = arguments(rest)
+                    if texts is None:
+                        return ERROR, BAD_ARGUMENTS
+                    rest = texts
                     break
-            else:
-                if not args:
-                    return ERROR, NO_ARGUMENTS
-            run = scripting.run
-            assert run is not None
-            plan = plans.get(args[0]) or plan_for(args[0])
-            if plan is None or not scripting.lean or run.replicate != REPLICATE_ALL:
-                return converted(careful(list(args)))
-            entry, handler, arity_min, arity_max, write = plan
-            if not arity_min <= len(args) <= arity_max:
-                return converted(careful(list(args)))
+            if not args_min <= len(rest) <= args_max:
+                return converted(careful(name, rest))
             if write:
-                if run.read_only:
-                    return converted(careful(list(args)))
-                run.wrote = True
+                run = scripting.run
+                if run.read_only:  # type: ignore[union-attr]
+                    return converted(careful(name, rest))
+                run.wrote = run.wrote or entry.write  # type: ignore[union-attr]
             start_ns = clock_ns()
             try:
-                reply = handler(ctx, *args[1:])
+                reply = handler(ctx, *rest)
             except Error as error:
                 entry.failed += 1
                 stats.count_error(error)
@@ -100,14 +104,13 @@ def make_call(scripting: Scripting, sandbox: Sandbox) -> Callable[..., Any]:
             entry.latency[spent_ns.bit_length()] += 1
             entry.duration_ns += spent_ns
             if spent_ns > engine.slow_ns:
-                engine.record_slow(session, entry, list(args), spent_ns)
+                engine.record_slow(session, entry, [name, *rest], spent_ns)
             if ks.after:
                 if unit.dirty or unit.explicit:
-                    unit.end_command(session.db.index, args)
+                    unit.end_command(session.db.index, (name, *rest))
                 if unit.changes:
                     changes, unit.changes = unit.changes, []
                     engine.announce(changes)
-                ctx.db = session.db
             if end_ns > scripting.deadline_ns:
                 text = scripting.overdue(end_ns)
                 if text:
@@ -115,14 +118,20 @@ def make_call(scripting: Scripting, sandbox: Sandbox) -> Callable[..., Any]:
             kind = type(reply)
             if kind is int or (kind is bytes and len(reply) < _LIGHT):
                 return reply
+            if kind is Simple:
+                return STATUS, reply.text
             return converted(reply)
         except Exception:
             return ERROR, scripting.defect("redis.call").text
 
-    def careful(argv: list[bytes]) -> Any:
+    def careful(name: Any, rest: tuple[Any, ...]) -> Any:
         """Run a command after all checks; a refusal is returned as an error."""
         run = scripting.run
         assert run is not None
+        texts = arguments((name, *rest))
+        if texts is None:
+            return Error(NO_ARGUMENTS if name is _ABSENT else BAD_ARGUMENTS)
+        argv = list(texts)
         entry, refusal = admit(argv)
         if refusal is not None:
             if entry is not None:
@@ -155,7 +164,11 @@ def make_call(scripting: Scripting, sandbox: Sandbox) -> Callable[..., Any]:
         flags = entry.spec.flags
         if "noscript" in flags and not engine.switches.scripts_may_call_all:
             return entry, Error(_NOSCRIPT)
-        if entry.write and run.read_only:
+        if session.restricted:
+            refusal = engine.acl_check(run.caller, entry, argv)
+            if refusal is not None:
+                return entry, refusal
+        if run.read_only and _WRITING & flags:
             return entry, Error(_READ_ONLY)
         for gate in session.gates:
             reply = gate(engine, session, entry, argv)
@@ -178,6 +191,11 @@ def make_call(scripting: Scripting, sandbox: Sandbox) -> Callable[..., Any]:
             return STATUS, reply.text
         if isinstance(reply, Error):
             return ERROR, reply.text
+        if kind is list and set(map(type, reply)) == _STRINGS:
+            size_bytes = sum(map(len, reply))
+            if not sandbox.has_room(size_bytes + 40 * len(reply)):
+                return ERROR, b"ERR not enough memory"
+            return (LIST, size_bytes, *reply) if len(reply) <= _SHORT else sandbox.table_from(reply)
         resp3 = run.resp3
         if reply is None or reply is NULL_ARRAY:
             return None if resp3 else False
@@ -192,7 +210,7 @@ def make_call(scripting: Scripting, sandbox: Sandbox) -> Callable[..., Any]:
                 if type(item) is not bytes and item is not False and type(item) is not int:
                     break
             else:
-                if sandbox.has_room(sum(len(item) for item in value if type(item) is bytes)):
+                if sandbox.has_room(size_bytes_of(value)):
                     return LIST, len(value), *value
         if kind is list or kind is dict:
             table = sandbox.table(value)

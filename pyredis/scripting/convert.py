@@ -21,6 +21,7 @@ of everything, for lupa's table_from.
 from __future__ import annotations
 
 from itertools import chain
+from math import copysign
 from typing import Any, Final
 
 from pyredis.resp import (
@@ -50,6 +51,8 @@ def argument(value: Any) -> bytes | None:
         return text
     if kind is int and -_WHOLE_MAX <= value <= _WHOLE_MAX:
         return b"%d" % value
+    if kind is float and value != value:
+        return b"-nan" if copysign(1, value) < 0 else b"nan"  # C shows a NaN's sign
     if kind is int or kind is float:
         return format_double(float(value))
     return None

@@ -15,7 +15,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from pyredis.persistence.encoding import Encoder, Short, Source, crc64
-from pyredis.persistence.rdb import dump_is_genuine
+from pyredis.persistence.payload import is_genuine
+from pyredis.persistence.rdb import CHECKSUM_BYTES, FUNCTION, FUNCTION_PRE_RELEASE
 from pyredis.persistence.values import VERSION_DEFAULT
 from pyredis.resp import Error
 from pyredis.scripting.shebang import BAD_NAME, is_name, parse_flags, read_library
@@ -23,10 +24,7 @@ from pyredis.scripting.shebang import BAD_NAME, is_name, parse_flags, read_libra
 if TYPE_CHECKING:
     from pyredis.scripting.manager import Scripting
 
-_RECORD: Final = 245
-_RECORD_PRE_RELEASE: Final = 246
 _VERSION_BYTES: Final = 2
-_CHECKSUM_BYTES: Final = 8
 _NOT_GENUINE: Final = "ERR DUMP payload version or checksum are wrong"
 
 
@@ -110,18 +108,22 @@ class Libraries:
         """FUNCTION DUMP."""
         encoder = Encoder(compresses=True)
         records = [
-            b"%c%b" % (_RECORD, encoder.string(library.text))
+            b"%c%b" % (FUNCTION, encoder.string(library.text))
             for library in self.libraries.values()
         ]
         payload = b"".join(records) + VERSION_DEFAULT.to_bytes(_VERSION_BYTES, "little")
-        return payload + crc64(payload).to_bytes(_CHECKSUM_BYTES, "little")
+        return payload + crc64(payload).to_bytes(CHECKSUM_BYTES, "little")
 
     def restore(self, payload: bytes, policy: Policy) -> None:
         """FUNCTION RESTORE. Raises Error, leaving everything as it was."""
-        if not dump_is_genuine(payload):
+        if not is_genuine(payload):
             raise Error(_NOT_GENUINE)
+        self.put_all(_texts(payload[: -_VERSION_BYTES - CHECKSUM_BYTES]), policy)
+
+    def put_all(self, texts: list[bytes], policy: Policy) -> None:
+        """Load several libraries. Raises Error, leaving everything as it was."""
         fresh: dict[bytes, Library] = {}
-        for text in _texts(payload[: -_VERSION_BYTES - _CHECKSUM_BYTES]):
+        for text in texts:
             name, code = read_library(text)
             if name in fresh or (policy is Policy.APPEND and name in self.libraries):
                 raise Error(b"ERR Library %b already exists" % name)
@@ -160,9 +162,9 @@ def _texts(records: bytes) -> list[bytes]:
     try:
         while source.pos < len(records):
             opcode = source.byte()
-            if opcode == _RECORD_PRE_RELEASE:
+            if opcode == FUNCTION_PRE_RELEASE:
                 raise Error("ERR Pre-release function format not supported")
-            if opcode != _RECORD:
+            if opcode != FUNCTION:
                 raise Error("ERR given type is not a function")
             texts.append(source.string())
     except (Short, ValueError):

@@ -19,8 +19,9 @@ from collections.abc import Callable
 from hashlib import sha1
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from pyredis.gates import MISCONF
 from pyredis.resp import Error, Reply, Wire
-from pyredis.scripting.run import REPLICATE_AOF, Run
+from pyredis.scripting.run import PLAIN, REPLICATE_AOF, REPLIED, WIRE, Run
 from pyredis.scripting.shebang import read_script
 from pyredis.session import Address, Session
 
@@ -43,7 +44,7 @@ UNKILLABLE: Final = (
     "either wait the script termination or kill the server in a hard way using the SHUTDOWN "
     "NOSAVE command."
 )
-_KILLED: Final = b"ERR Error running script: Script killed by user with %b KILL."
+_KILLED: Final = b"ERR Script killed by user with SCRIPT KILL..."
 _STOPPED: Final = b"ERR The server is shutting down."
 _LOAD_LIMIT_NS: Final = 500_000_000
 _LOAD_TIMEOUT: Final = b"ERR FUNCTION LOAD timeout"
@@ -71,6 +72,7 @@ class Scripting:
         self.evicted_scripts = 0
         self.run: Run | None = None
         self.busy = False  # the running script has used up its time
+        self.failures = 0  # by how many errors the last run failed, beside one it raised
         self.lean = True  # redis.call may take the short way
         self.deadline_ns = _NEVER  # when to look after other clients
         self.session = Session(0, engine.ks.dbs[0], Address("?:0", "?:0"), engine.ks.now_ms)
@@ -112,19 +114,18 @@ class Scripting:
 
         if self._dice is None:
             self._dice = Dice()
-        holder: list[Sandbox] = []
-        api = make_api(self, self._dice)
-        api |= {f"struct_{name}": getattr(structs, name) for name in ("pack", "unpack", "size")}
-        call: list[Callable[..., Any]] = []
+        dice = self._dice
 
-        def delayed_call(*args: Any) -> Any:
-            return call[0](*args)
+        def offer(sandbox: Sandbox) -> dict[str, Callable[..., Any]]:
+            return {
+                **make_api(self, dice),
+                "call": make_call(self, sandbox),
+                "struct_pack": structs.pack,
+                "struct_unpack": structs.unpack,
+                "struct_size": structs.size,
+            }
 
-        api["call"] = delayed_call
-        sandbox = Sandbox(api, for_functions, self.engine.config.lua_enable_deprecated_api)
-        holder.append(sandbox)
-        call.append(make_call(self, sandbox))
-        return sandbox
+        return Sandbox(offer, for_functions, self.engine.config.lua_enable_deprecated_api)
 
     def forget_functions(self) -> None:
         """The libraries are gone, and their Lua state with them."""
@@ -185,8 +186,13 @@ class Scripting:
         return self._perform(ctx, run, self._eval_sandbox(), script.chunk, keys, args)
 
     def call_function(
-        self, ctx: Context, function: Function, keys: int, args: tuple[bytes, ...],
-        read_only: bool, argv: tuple[bytes, ...],
+        self,
+        ctx: Context,
+        function: Function,
+        keys: int,
+        args: tuple[bytes, ...],
+        read_only: bool,
+        argv: tuple[bytes, ...],
     ) -> Reply:
         """Run a function of a library; as ``evaluate``."""
         flags = function.flags
@@ -211,9 +217,9 @@ class Scripting:
             if read_only:
                 raise Error("ERR Can not execute a script with write flag using *_ro command.")
             if engine.role == "replica" and engine.config.replica_read_only:
-                raise Error(
-                    "READONLY You can not run script with write flag on readonly replica."
-                )
+                raise Error("READONLY You can not run script with write flag on readonly replica.")
+            if engine.saver.denies_writes:
+                raise Error(MISCONF)
 
     def _perform(
         self,
@@ -224,21 +230,20 @@ class Scripting:
         keys: int,
         args: tuple[bytes, ...],
     ) -> Reply:
-        from pyredis.scripting.sandbox import FAILED, PLAIN, REPLIED, WIRE
-
         engine, unit, session = self.engine, self.engine.ks.unit, self.session
         caller = ctx.session
         argv = ctx.argv
-        session.db = ctx.db = caller.db
+        session.db = caller.db
         session.user = caller.user
-        session.authenticated = True
+        session.restricted = caller.restricted
         session.resp3 = False
-        engine.enter_script(session, caller)
-        self.lean = not (session.gates or caller.gates or engine.monitors)
+        session.gates = tuple(engine.gates)
+        self.lean = not (caller.gates or session.gates or session.restricted or engine.monitors)
         ctx.session = session
         limit_ms = engine.config.busy_reply_threshold
         self.deadline_ns = run.started_ns + limit_ms * 1_000_000 if limit_ms > 0 else _NEVER
         self.run = run
+        self.failures = 0
         unit.depth += 1
         try:
             outcome = sandbox.run(chunk, run.is_function, caller.resp3, keys, args)
@@ -254,16 +259,18 @@ class Scripting:
         if mark == PLAIN:
             return outcome[1]
         if mark == WIRE:
+            if run.errors:
+                self.failures = sum(run.errors) + (False in run.errors)
             return Wire((outcome[1],))
         if mark == REPLIED:
             error = Error(outcome[1])
             counted = outcome[2]
         else:
-            assert mark == FAILED
             text, counted, source, line = outcome[1:]
             where = b", on %b:%d." % (source, line) if source else b""
             error = Error(b"%b script: %b%b" % (text, run.name, where))
         if counted:
+            self.failures = 1
             return error  # the command that failed has been counted already
         raise error
 
@@ -316,7 +323,7 @@ class Scripting:
             raise Error(UNKILLABLE)
         if run.is_function != function:
             raise self.busy_error()
-        run.condemned = _KILLED % (b"FUNCTION" if function else b"SCRIPT")
+        run.condemned = _KILLED
 
     def busy_error(self) -> Error:
         """What other clients are told while a script keeps the server busy."""

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
 REPLICATE_AOF, REPLICATE_REPLICAS = 1, 2
 REPLICATE_ALL = REPLICATE_AOF | REPLICATE_REPLICAS
 
+PLAIN, WIRE, REPLIED, FAILED = range(4)
+"""How a script has ended: with a plain value, a reply encoded already, an error that it returned,
+or one that it raised."""
+
 
 class Run:
     """State of a script from its first instruction to its last.
@@ -23,6 +27,7 @@ class Run:
         "argv",
         "caller",
         "condemned",
+        "errors",
         "is_function",
         "name",
         "read_only",
@@ -52,4 +57,5 @@ class Run:
         self.resp3 = False  # what redis.setresp chose
         self.replicate = REPLICATE_ALL  # what redis.set_repl chose
         self.wrote = False  # a write command ran: the script cannot be killed any more
+        self.errors: list[bool] = []  # in the reply: whether each had been counted before
         self.condemned = b""  # the text it is to end with

@@ -12,12 +12,13 @@ that lies ``RESERVE_BYTES`` lower; small things may rely on the reserve.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib.resources import files
 from typing import Any, Final, NoReturn
 
 from pyredis.scripting.bytecode import without_tail_calls
 from pyredis.scripting.convert import size_bytes
+from pyredis.scripting.run import FAILED
 
 MEMORY_MAX_BYTES: Final = 1 << 30
 RESERVE_BYTES: Final = 32 << 20
@@ -27,7 +28,7 @@ HOOK_INTERVAL: Final = 100_000
 
 NO_MEMORY: Final = b"ERR not enough memory"
 _FEW: Final = 64  # so many keys and arguments are passed one by one
-_CHUNKS: Final = "sandbox redis cjson cmsgpack struct bit functions".split()
+_CHUNKS: Final = ("sandbox", "redis", "cjson", "cmsgpack", "struct", "bit", "functions")
 
 
 def _no_attributes(target: object, name: object, setting: bool) -> NoReturn:
@@ -35,11 +36,11 @@ def _no_attributes(target: object, name: object, setting: bool) -> NoReturn:
 
 
 class Sandbox:
-    """A Lua state with the Redis libraries. ``callables`` are what its Lua side may call."""
+    """A Lua state with the Redis libraries; ``offer`` says what its Lua side may call."""
 
     def __init__(
         self,
-        callables: Mapping[str, Callable[..., Any]],
+        offer: Callable[[Sandbox], dict[str, Callable[..., Any]]],
         for_functions: bool,
         deprecated_api: bool = False,
     ) -> None:
@@ -56,19 +57,18 @@ class Sandbox:
         self.errors = LuaError
         folder = files(__package__) / "lua"
         sources = {name.encode(): (folder / f"{name}.lua").read_bytes() for name in _CHUNKS}
-        table = self.lua.table_from
+        table = self.table_from = self.lua.table_from
+        self.used_bytes: Callable[[], int] = self.lua.get_memory_used
+        callables = offer(self) | {"plain": without_tail_calls}
         self._compile, self._script, self._function, self._library = self.lua.execute(
             (folder / "boot.lua").read_bytes(),
             table(sources),
-            table({name.encode(): work for name, work in callables.items()}
-                  | {b"plain": without_tail_calls}),
+            table({name.encode(): work for name, work in callables.items()}),
             HOOK_INTERVAL,
             (MEMORY_MAX_BYTES - RESERVE_BYTES) // 1024,
             deprecated_api,
             for_functions,
         )
-        self.table_from = table
-        self.used_bytes: Callable[[], int] = self.lua.get_memory_used
 
     def has_room(self, bytes_wanted: int) -> bool:
         """Whether so much can be handed to Lua. May collect garbage to find out."""
@@ -124,6 +124,3 @@ class Sandbox:
         if not self.has_room(2 * size_bytes(value)):
             return None
         return self.table_from(value, recursive=True)
-
-
-PLAIN, WIRE, REPLIED, FAILED = range(4)

@@ -40,6 +40,15 @@ def _argument(at: int, name: str, problem: str) -> StructError:
     return StructError(f"bad argument #{at} to '{name}' ({problem})")
 
 
+def _text(value: Any) -> bytes | None:
+    """A string; numbers count, printed as Lua prints them. None for anything else."""
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return b"%.14g" % value
+    return None
+
+
 class _Format:
     """The fields of a format, one after the other: option, size, padding before it."""
 
@@ -67,9 +76,7 @@ class _Format:
         if option in "iI":
             size = self._number(4)
             if size > _INT_BYTES_MAX:
-                raise StructError(
-                    f"integral size {size} is larger than limit of {_INT_BYTES_MAX}"
-                )
+                raise StructError(f"integral size {size} is larger than limit of {_INT_BYTES_MAX}")
             return size
         return _SIZES.get(option, 0)
 
@@ -83,7 +90,7 @@ class _Format:
             if alignment == 0 or alignment & (alignment - 1):
                 raise StructError(f"alignment {alignment} is not a power of 2")
             self.alignment = alignment
-        elif option != " ":
+        elif option != " " and self.name != "size":  # size overlooks what it does not know
             raise _argument(1, self.name, f"invalid format option '{option}'")
 
     def _padding(self, size: int, option: str, total: int) -> int:
@@ -106,10 +113,8 @@ class _Format:
 
 
 def _format(args: tuple[Any, ...], name: str) -> _Format:
-    text = args[0] if args else None
-    if type(text) in (int, float):
-        text = b"%g" % text
-    if type(text) is not bytes:
+    text = _text(args[0]) if args else None
+    if text is None:
         raise StructError(str(bad_argument(1, name, "string", args)[1], "latin-1"))
     return _Format(text.split(b"\0", 1)[0].decode("latin-1"), name)
 
@@ -138,11 +143,9 @@ def _pack(*args: Any) -> bytes:
             out += b"\0"
         elif option in "cs":
             given += 1
-            value = args[given - 1] if given <= len(args) else None
-            if type(value) in (int, float):
-                value = b"%.14g" % value
-            if type(value) is not bytes:
-                got = type_name(value) if given <= len(args) else "no value"
+            value = _text(args[given - 1]) if given <= len(args) else None
+            if value is None:
+                got = type_name(args[given - 1]) if given <= len(args) else "no value"
                 raise _argument(given, "pack", f"string expected, got {got}")
             if size == 0 and option == "c":
                 size = len(value)
@@ -180,10 +183,8 @@ def _unpacked(option: str, raw: bytes, big: bool) -> int | float:
 
 def _unpack(*args: Any) -> tuple[Any, ...]:
     form = _format(args, "unpack")
-    data = args[1] if len(args) > 1 else None
-    if type(data) in (int, float):
-        data = b"%.14g" % data
-    if type(data) is not bytes:
+    data = _text(args[1]) if len(args) > 1 else None
+    if data is None:
         raise StructError(str(bad_argument(2, "unpack", "string", args)[1], "latin-1"))
     start = 1 if len(args) < 3 or args[2] is None else as_number(args[2])
     if start is None:

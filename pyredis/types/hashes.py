@@ -3,6 +3,11 @@
 A dict does the work. `hashtable` is the ratchet behind OBJECT ENCODING: set for ever when a
 field, a value or the number of fields outgrows what Redis keeps in a listpack.
 
+A field may have a *deadline*, the time until which it lives. The first one a hash is given
+makes its `deadlines`, which then stay, so that the hash pays for them from then on and no other
+does. Here they are only kept: a field past its time is a field like any other until somebody
+(`pyredis.field_expiry`) removes it. Giving a field a value takes its deadline away.
+
 All methods are O(1) unless they say otherwise.
 """
 
@@ -11,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Protocol
 
+from pyredis.types.deadlines import Deadlines
 from pyredis.types.keyed import Keyed
 
 
@@ -24,7 +30,7 @@ class Limits(Protocol):
 class Hash(Keyed):
     """A hash. Read `fields` freely; write through the methods only."""
 
-    __slots__ = ("fields", "hashtable")
+    __slots__ = ("deadlines", "fields", "hashtable")
 
     type_name: ClassVar[bytes] = b"hash"
 
@@ -33,6 +39,7 @@ class Hash(Keyed):
         self.index = None
         self.fields: dict[bytes, bytes] = {}
         self.hashtable = False
+        self.deadlines: Deadlines | None = None
 
     @classmethod
     def of(cls, fields: Mapping[bytes, bytes], limits: Limits) -> Hash:
@@ -46,15 +53,19 @@ class Hash(Keyed):
         return made
 
     def copy(self) -> Hash:
-        """Returns an independent hash with the same fields and encoding. O(n)."""
+        """Returns an independent hash with the same fields, deadlines and encoding. O(n)."""
         twin = Hash()
         twin.fields = self.fields.copy()
         twin.hashtable = self.hashtable
+        if self.deadlines is not None:
+            twin.deadlines = self.deadlines.copy()
         return twin
 
     def encoding(self, limits: Limits) -> bytes:
         """Returns the name that OBJECT ENCODING replies."""
-        return b"hashtable" if self.hashtable else b"listpack"
+        if self.hashtable:
+            return b"hashtable"
+        return b"listpack" if self.deadlines is None else b"listpackex"
 
     def __len__(self) -> int:
         """Returns the number of fields."""
@@ -62,7 +73,9 @@ class Hash(Keyed):
 
     # Writing
 
-    def set(self, field: bytes, value: bytes, limits: Limits) -> bool:
+    def set(
+        self, field: bytes, value: bytes, limits: Limits, keep_deadline: bool = False
+    ) -> bool:
         """Gives a field a value; returns whether the field is new."""
         fields = self.fields
         new = field not in fields
@@ -75,8 +88,11 @@ class Hash(Keyed):
                 or len(field) > value_max
             ):
                 self.hashtable = True
-        if new and self.index is not None:
-            self.index.add(field)
+        if new:
+            if self.index is not None:
+                self.index.add(field)
+        elif self.deadlines is not None and not keep_deadline:
+            self.deadlines.discard(field)
         return new
 
     def update(self, pairs: Sequence[bytes], limits: Limits) -> int:
@@ -98,7 +114,25 @@ class Hash(Keyed):
         del self.fields[field]
         if self.index is not None:
             self.index.discard(field)
+        if self.deadlines is not None:
+            self.deadlines.discard(field)
         return True
+
+    # Deadlines
+
+    def deadline(self, field: bytes) -> int | None:
+        """Returns the Unix time in ms until which a field lives, None if for ever."""
+        return None if self.deadlines is None else self.deadlines.when.get(field)
+
+    def set_deadline(self, field: bytes, when_ms: int) -> None:
+        """Gives a field that exists a deadline. O(log n)."""
+        if self.deadlines is None:
+            self.deadlines = Deadlines()
+        self.deadlines.set(field, when_ms)
+
+    def persist(self, field: bytes) -> bool:
+        """Takes a field's deadline away; returns whether it had one."""
+        return self.deadlines is not None and self.deadlines.discard(field)
 
     # What Keyed asks for
 
@@ -113,3 +147,6 @@ class Hash(Keyed):
         assert all(type(text) is bytes for pair in self.fields.items() for text in pair)
         if self.index is not None:
             self.index._check(self.fields.keys())
+        if self.deadlines is not None:
+            self.deadlines._check()
+            assert self.deadlines.when.keys() <= self.fields.keys()

@@ -35,7 +35,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, islice
 from operator import attrgetter, itemgetter
 from sys import getsizeof
 from typing import TYPE_CHECKING, Final
@@ -132,6 +132,14 @@ class Node:
         self.deleted += stop - start
         del self.ids[start:stop]
         del self.entries[start:stop]
+
+    def drop_these(self, doomed: Sequence[int]) -> None:
+        """Delete the entries with these IDs, in order. O(entries)."""
+        self.deleted += len(doomed)
+        gone = set(doomed)
+        kept = [at for at, entry_id in enumerate(self.ids) if entry_id not in gone]
+        self.entries = [self.entries[at] for at in kept]
+        self.ids = [self.ids[at] for at in kept]
 
     def copy(self) -> Node:
         """An independent node with the same entries."""
@@ -286,6 +294,59 @@ class Stream:
                 break
         del self.nodes[:freed]
         return removed
+
+    def trim_some(
+        self,
+        may_go: Callable[[int], bool],
+        length: int,
+        min_id: int,
+        whole_nodes: bool = False,
+        limit: int = 0,
+    ) -> list[int]:
+        """Removes the first entries that may go, as trimming does; returns their IDs.
+
+        Until `length` are left, and none from `min_id` on. With `whole_nodes` only from nodes
+        that trimming would free entirely, and with a `limit` from the first ones with together
+        no more entries than that. What may not go is passed over. O(entries passed).
+        """
+        gone: list[int] = []
+        nodes: list[Node] = []
+        seen = 0
+        for at, node in enumerate(self.nodes):
+            surplus = self.length - length
+            count = len(node.ids)
+            whole = surplus >= count and node.last_id < min_id
+            if surplus <= 0 or (limit and seen + count > limit) or (whole_nodes and not whole):
+                nodes += self.nodes[at:]
+                break
+            seen += count
+            below = node.ids[: bisect_left(node.ids, min_id)]
+            doomed = list(islice(filter(may_go, below), surplus))
+            if len(doomed) < count:
+                nodes.append(node)
+                node.drop_these(doomed)
+            self.length -= len(doomed)
+            gone += doomed
+            if len(below) < count:
+                nodes += self.nodes[at + 1 :]
+                break
+        self.nodes = nodes
+        if gone and self.length and gone[-1] > self.first_id:
+            self.max_deleted_id = max(self.max_deleted_id, gone[-1])  # it left a gap
+        return gone
+
+    # References
+
+    def is_referenced(self, entry_id: int) -> bool:
+        """Whether a group has an entry still before it, or pending. O(groups)."""
+        return any(
+            group.last_id < entry_id or entry_id in group.pending
+            for group in self.groups.values()
+        )
+
+    def forget(self, entry_id: int) -> int:
+        """Makes an entry pending in no group any more; returns in how many it was. O(groups)."""
+        return sum([group.forget(entry_id) for group in self.groups.values()])
 
     # Reading
 

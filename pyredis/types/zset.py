@@ -34,6 +34,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping
 from math import inf, isnan, nextafter
+from operator import itemgetter
 from random import Random
 from typing import Any, ClassVar, Final, NamedTuple, Protocol, overload
 
@@ -309,8 +310,9 @@ class ZSet:
     def lex_bounds(self, low: LexBound, high: LexBound) -> tuple[int, int]:
         """Returns the rank interval of the members between two bounds. O(log n).
 
-        All scores must be equal. With different scores the result is some interval, as in Redis;
-        a member with a zero byte behind it is the next possible one, which settles exclusion.
+        All scores should be equal. With different scores, members that happen to be in order
+        are found as well, and otherwise the result is some interval, as in Redis. A member with
+        a zero byte behind it is the next possible one, which settles exclusion.
         """
         start = self._lex_place(low, low.exclusive)
         return start, max(start, self._lex_place(high, not high.exclusive))
@@ -320,7 +322,11 @@ class ZSet:
         order = self.order
         if bound.edge or not order:
             return len(order) if bound.edge > 0 else 0
-        return self._place((order[0][0], bound.member + b"\0" if after else bound.member))
+        member = bound.member + b"\0" if after else bound.member
+        lowest = order[0][0]
+        if lowest == order[-1][0]:
+            return self._place((lowest, member))
+        return bisect_left(order, member, key=itemgetter(1))
 
     def _place(self, key: tuple[float] | Entry) -> int:
         """Returns the number of entries less than the key."""

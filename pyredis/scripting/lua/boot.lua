@@ -25,5 +25,6 @@ else
 end
 box.globals.redis = box.protect(api.redis)
 box.watch()
-for name in pairs(_G) do _G[name] = nil end
+local everything = _G
+for name in pairs(everything) do everything[name] = nil end
 return box.compile, api.run_script, api.run_function, load_library

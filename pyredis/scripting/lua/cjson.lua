@@ -12,7 +12,7 @@
 
 local box = ...
 local null, fail = box.null, box.fail
-local select, tostring, tonumber, type = error, select, tostring, tonumber, type
+local select, tostring, tonumber, type = select, tostring, tonumber, type
 local next, rawget, getmetatable, setmetatable = next, rawget, getmetatable, setmetatable
 local byte, char, find, format = string.byte, string.char, string.find, string.format
 local gsub, lower, match, sub = string.gsub, string.lower, string.match, string.sub
@@ -31,6 +31,9 @@ local unescapes = {
   [34] = '"', [92] = "\\", [47] = "/", [98] = "\b", [102] = "\f", [110] = "\n", [114] = "\r",
   [116] = "\t",
 }
+
+local PLAIN_KEY = '^"([^"\\%z]*)"[ \t\n\r]*:[ \t\n\r]*()'
+local PLAIN_STRING = '^"([^"\\%z]*)"()'
 
 local array_mt = {}  -- marks tables that came from arrays, when that is asked for
 
@@ -208,12 +211,12 @@ local function new()
   -- The number at a place and where it ends, nil when there is none. Like strtod it takes the
   -- longest beginning that is a number.
   local function number_at(at)
-    local first, last = find(text, "^%-?%d+", at)
-    if first then
-      local b = byte(text, last + 1)
+    local digits, after = match(text, "^(%-?%d+)()", at)
+    if digits then
+      local b = byte(text, after)
       if not (b == 46 or b == 69 or b == 101 or b == 88 or b == 120) then
         if settings.decode_invalid or not looks_invalid(at) then
-          return tonumber(sub(text, at, last)), last
+          return tonumber(digits), after - 1
         end
         return nil
       end
@@ -260,9 +263,10 @@ local function new()
   end
 
   local function string_at(at)
-    local last = find(text, '["\\%z]', at + 1)
-    if last and byte(text, last) == 34 then return sub(text, at + 1, last - 1), last + 1 end
+    local plain, after = match(text, PLAIN_STRING, at)
+    if plain then return plain, after end
     if string_problem(at) then return nil end
+    local last
     local pieces, size, from = {}, 0, at + 1
     while true do
       last = find(text, '["\\]', from)
@@ -289,6 +293,18 @@ local function new()
       b = byte(text, at)
     end
     return b, at
+  end
+
+  -- A key with escapes, or an error; and where its value begins.
+  local function key_at(b, at)
+    if b ~= 34 then expected("object key string", at) end
+    local start, key = at, nil
+    key, at = string_at(at)
+    if not key then expected("object key string", start) end
+    b, at = skip(at)
+    if b ~= 58 then expected("colon", at) end
+    b, at = skip(at + 1)
+    return key, at
   end
 
   local array_at, object_at
@@ -330,31 +346,37 @@ local function new()
     while true do
       size = size + 1
       array[size], at = value_at(b, at, depth)
-      b, at = skip(at)
+      b = byte(text, at)
+      if b and b <= 32 then b, at = skip(at) end
       if b == 93 then return array, at + 1 end
       if b ~= 44 then expected("comma or array end", at) end
-      b, at = skip(at + 1)
+      at = at + 1
+      b = byte(text, at)
+      if b and b <= 32 then b, at = skip(at) end
     end
   end
 
   function object_at(at, depth)
     if depth > settings.decode_depth then too_deep(depth, at) end
-    local object, key, b = {}, nil, nil
+    local object, b = {}, nil
     b, at = skip(at + 1)
     if b == 125 then return object, at + 1 end
     while true do
-      if b ~= 34 then expected("object key string", at) end
-      local start = at
-      key, at = string_at(at)
-      if not key then expected("object key string", start) end
-      b, at = skip(at)
-      if b ~= 58 then expected("colon", at) end
-      b, at = skip(at + 1)
-      object[key], at = value_at(b, at, depth)
-      b, at = skip(at)
+      -- Nearly always a plain key, a colon and a value: one match finds all three.
+      local key, after = match(text, PLAIN_KEY, at)
+      if key then
+        at = after
+      else
+        key, at = key_at(b, at)
+      end
+      object[key], at = value_at(byte(text, at), at, depth)
+      b = byte(text, at)
+      if b and b <= 32 then b, at = skip(at) end
       if b == 125 then return object, at + 1 end
       if b ~= 44 then expected("comma or object end", at) end
-      b, at = skip(at + 1)
+      at = at + 1
+      b = byte(text, at)
+      if b and b <= 32 then b, at = skip(at) end
     end
   end
 

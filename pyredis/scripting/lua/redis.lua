@@ -177,8 +177,8 @@ local function bulk(text) return format("$%d\r\n", #text) .. text .. "\r\n" end
 local function encode_table(out, value, resp3, script3, room)
   local field = rawget(value, "err")
   if type(field) == "string" then
-    field = one_line(gsub(field, "^%-", ""))
-    if not rawget(value, "ignore_error_stats_update") then host.count_error(field) end
+    field = one_line(field)
+    host.count_error(field, rawget(value, "ignore_error_stats_update") and true or false)
     out[#out + 1] = "-" .. field .. "\r\n"
     return
   end
@@ -227,7 +227,7 @@ function encode(out, value, resp3, script3, room)
     out[#out + 1] = format(":%d\r\n", value)
   elseif kind == "table" then
     if room <= 0 then
-      host.count_error("ERR reached lua stack limit")
+      host.count_error("ERR reached lua stack limit", false)
       out[#out + 1] = "-ERR reached lua stack limit\r\n"
     else
       encode_table(out, value, resp3, script3, room)
@@ -267,7 +267,7 @@ local function on_error(e)
   if type(e) == "table" then
     local text = rawget(e, "err")
     failure = {
-      text = type(text) == "string" and text or NO_TEXT,
+      text = (type(text) == "string" or type(text) == "number") and tostring(text) or NO_TEXT,
       counted = rawget(e, "ignore_error_stats_update") and true or false,
     }
   else
@@ -301,7 +301,7 @@ local function finish(resp3, ok, value)
     local text = rawget(value, "err")
     if type(text) == "string" then
       local counted = rawget(value, "ignore_error_stats_update") and true or false
-      return REPLIED, gsub(text, "^%-", "", 1), counted
+      return REPLIED, text, counted
     end
   end
   local done, wire = pcall(encoded, value, resp3)
@@ -318,6 +318,12 @@ local function split(keys_count, ...)
   return keys, args
 end
 
+-- Large arguments must not outlive the run.
+local function released(...)
+  globals.KEYS, globals.ARGV = nil, nil
+  return ...
+end
+
 -- Keys and arguments come one by one, or as two tables when they are many.
 local function run_script(chunk, resp3, keys_count, ...)
   if keys_count >= 0 then
@@ -325,7 +331,7 @@ local function run_script(chunk, resp3, keys_count, ...)
   else
     globals.KEYS, globals.ARGV = ...
   end
-  return finish(resp3, xpcall(chunk, on_error))
+  return released(finish(resp3, xpcall(chunk, on_error)))
 end
 
 local function run_function(callback, resp3, keys_count, ...)

@@ -31,7 +31,7 @@ local host, hook_interval, memory_limit_kb, deprecated_api = ...
 local error, select, tostring, tonumber, type = error, select, tostring, tonumber, type
 local rawget, rawset, next = rawget, rawset, next
 local getmetatable, setmetatable, newproxy = getmetatable, setmetatable, newproxy
-local pcall, xpcall, loadstring, unpack = pcall, xpcall, loadstring, unpack
+local pcall, loadstring, unpack = pcall, loadstring, unpack
 local getfenv, setfenv, collectgarbage = getfenv, setfenv, collectgarbage
 local byte, gsub, dump, concat = string.byte, string.gsub, string.dump, table.concat
 local getinfo, sethook, floor = debug.getinfo, debug.sethook, math.floor
@@ -102,15 +102,32 @@ function box.place()
   end
 end
 
+-- What a caught error says, without a place in code of ours. (Uncaught ones get the caller's.)
+local function caught(e)
+  e = shown(e)
+  if type(e) == "string" then e = gsub(e, "^%(redis%):%d+: ", "", 1) end
+  return e
+end
+
 -- pcall gives the text of an error reply, as its callers expect since before there were tables.
 local function settle(ok, ...)
   if ok then return true, ... end
-  local e = shown((...))
+  local e = caught((...))
   if type(e) == "table" then
     local text = rawget(e, "err")
     if type(text) == "string" then return false, text end
   end
   return false, e
+end
+
+-- xpcall's handler runs when the stack is unwound. Lua would run it before that, and if the
+-- error was the hook's, still inside the hook: there nothing could interrupt it.
+local function handled(handler, ok, ...)
+  if ok then return true, ... end
+  local done, value
+  if type(handler) == "function" then done, value = pcall(handler, caught((...))) end
+  if not done then value = "error in error handling" end
+  return false, value
 end
 
 -- The count hook
@@ -139,8 +156,8 @@ end
 -- At the end of a run: the next one starts unsuspected.
 function box.absolve()
   if condemned then
+    box.watch()  -- first: while it fires, the hook would condemn again
     condemned = false
-    box.watch()
   end
 end
 
@@ -159,12 +176,12 @@ end
 
 local function resumed(ok, ...)
   if ok then return true, ... end
-  return false, shown((...))
+  return false, caught((...))
 end
 
 local function unwrapped(ok, ...)
   if ok then return ... end
-  local e = shown((...))
+  local e = caught((...))
   error(e, (type(e) == "string" or type(e) == "number") and 3 or 0)
 end
 
@@ -184,8 +201,7 @@ local safe_coroutine = {
   wrap = function(f)
     local co = created("wrap", f)
     return function(...)
-      local results = {unwrapped(resume(co, ...))}
-      return unpack(results, 1, table.maxn(results))
+      return unwrapped(resume(co, ...))
     end
   end,
   yield = coroutine.yield,
@@ -232,6 +248,7 @@ local function load_pieces(f, name)
     local piece = f()
     if piece == nil or piece == "" then break end
     if type(piece) ~= "string" then return nil, "reader function must return a string" end
+    if #pieces == 0 and byte(piece, 1) == 27 then return nil, no_bytecode(name or "=(load)") end
     pieces[#pieces + 1] = piece
   end
   return compile(concat(pieces), name or "=(load)")
@@ -367,18 +384,34 @@ globals.tonumber = tonumber
 globals.tostring = tostring
 globals.type = type
 globals.unpack = unpack
-globals.xpcall = function(f, handler)
-  return xpcall(f, function(e) return handler(shown(e)) end)
+globals.xpcall = function(...)
+  local f, handler = ...
+  if select("#", ...) < 2 then error("bad argument #2 to 'xpcall' (value expected)", 2) end
+  return handled(handler, pcall(f))
 end
+
+-- Text
 
 local safe_string = {}
 for name, value in next, string do safe_string[name] = value end
+local rep = string.rep
+
+function safe_string.rep(text, count)
+  -- Lua's own goes round once for each copy, deaf to the count hook, before it finds out.
+  if type(text) == "string" and tonumber(count) then
+    if text == "" then return "" end
+    if #text * tonumber(count) > memory_limit_kb * 1024 then error("not enough memory", 2) end
+  end
+  return rep(text, count)
+end
 
 globals.coroutine = protect(safe_coroutine)
 globals.math = protect(safe_math)
-globals.os = protect{clock = host.clock}
+local clock = host.clock
+globals.os = protect{clock = function() return clock() end}
 globals.string = protect(safe_string)
 globals.table = protect(safe_table)
+debug.getmetatable("").__index = safe_string
 debug.getmetatable("").__metatable = protect{__index = globals.string}
 setmetatable(globals, {__index = real_of[metatable_of_env].__index})
 

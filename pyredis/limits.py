@@ -1,0 +1,79 @@
+"""What a client may take or send before it is cut off: output, input, and plain nonsense."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pyredis.resp import Error, ProtocolError
+
+if TYPE_CHECKING:
+    from pyredis.engine import Engine
+    from pyredis.session import Session
+
+ATTACK_LOG_MS: Final = 60_000
+
+
+def check_output(engine: Engine, session: Session) -> None:
+    """Close a client whose unsent replies exceed the limits of its class."""
+    limits = engine.config.client_output_buffer_limit
+    hard, soft, soft_s = limits.normal if session.kind == "normal" else limits.pubsub
+    if not hard and not soft:
+        return
+    now_ms = engine.now_ms
+    held = session.unsent_bytes + session.output_bytes()
+    over_soft = bool(soft) and held > soft
+    if over_soft and not session.obuf_soft_since_ms:
+        session.obuf_soft_since_ms = now_ms
+    elif not over_soft:
+        session.obuf_soft_since_ms = 0
+    too_long = over_soft and now_ms - session.obuf_soft_since_ms > soft_s * 1000
+    if (hard and held > hard) or too_long:
+        engine.stats.output_limit_disconnections += 1
+        engine.log(
+            "warning",
+            f"Client id={session.id} addr={session.address.peer} scheduled to be closed "
+            "ASAP for overcoming of output buffer limits.",
+        )
+        session.out.clear()
+        engine.close(session, "now")
+
+
+def check_input(engine: Engine, session: Session) -> None:
+    """Close a client whose unfinished request exceeds client-query-buffer-limit."""
+    held = session.reader.held_bytes
+    session.query_peak_bytes = max(session.query_peak_bytes, held)
+    if held > engine.config.client_query_buffer_limit:
+        engine.stats.query_limit_disconnections += 1
+        engine.log(
+            "warning",
+            f"Closing client that reached max query buffer length: id={session.id} "
+            f"addr={session.address.peer} qbuf={held}",
+        )
+        engine.close(session, "now")
+
+
+def refuse(engine: Engine, session: Session, error: ProtocolError) -> None:
+    """Answer input that is no request with its error, and close."""
+    engine.log(
+        "verbose",
+        f"Protocol error ({error.text}) from client: id={session.id} "
+        f"addr={session.address.peer}",
+    )
+    problem = Error(f"ERR Protocol error: {error.text}".encode("latin-1"))
+    engine.stats.count_error(problem)
+    engine.reply(session, problem)
+    engine.close(session)
+
+
+def abort_attack(engine: Engine, session: Session) -> None:
+    """A web page has a browser talk HTTP to us: drop the client before worse follows."""
+    if engine.now_ms - engine.attack_logged_ms > ATTACK_LOG_MS:
+        engine.attack_logged_ms = engine.now_ms
+        engine.log(
+            "warning",
+            "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or "
+            "Host: commands to Redis: what a browser sends when a web page tries to abuse "
+            f"the server. Connection from {session.address.peer} aborted.",
+        )
+    session.out.clear()
+    engine.close(session, "now")

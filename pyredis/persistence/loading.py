@@ -1,0 +1,182 @@
+"""Loading a file a slice at a time, so that clients can be told to wait and watch the progress.
+
+Nothing of the server changes before the file is read to its end and found right. Then its
+functions are loaded, and then its data are put in place.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pyredis.persistence.dataset import Dataset, Loader
+from pyredis.persistence.rdb import RdbError
+from pyredis.resp import Error
+
+if TYPE_CHECKING:
+    from pyredis.engine import Engine
+    from pyredis.ports import Input
+
+SLICE_NS: Final = 10_000_000
+_CHUNK_BYTES: Final = 1 << 18
+_REPORT_INTERVAL_NS: Final = 5_000_000_000
+_LAST_AUX: Final = b"used-mem"
+_MEGABYTE: Final = 1 << 20
+
+
+class LoadError(Exception):
+    """A file cannot be loaded; the text, of one line or two, is fit for the log."""
+
+
+class Loading:
+    """A file on its way into the server."""
+
+    def __init__(self, engine: Engine, file: Input) -> None:
+        self._engine = engine
+        self._file = file
+        self._loader = Loader(
+            engine.config, len(engine.ks.dbs), engine.clock.now_ms(), engine.config.rdbchecksum
+        )
+        self.total_bytes = file.size
+        self.loaded_bytes = 0
+        self.start_s = engine.clock.now_ms() // 1000
+        self.start_ns = engine.clock_ns()
+        self._report_ns = self.start_ns + _REPORT_INTERVAL_NS
+        self._introduced = False
+
+    # Progress
+
+    @property
+    def keys(self) -> int:
+        """How many keys have been read."""
+        return self._loader.dataset.keys
+
+    @property
+    def used_memory(self) -> int:
+        """What the server that wrote the file used for the data, 0 if it did not say."""
+        return _number(self._loader.dataset.aux.get(b"used-mem", b"0"))
+
+    @property
+    def percent(self) -> float:
+        """How much of the file has been read."""
+        return 100 * self.loaded_bytes / (self.total_bytes or 1)
+
+    def eta_s(self, now_s: int) -> int:
+        """How many seconds it will take yet; 1 as long as nothing can be said."""
+        elapsed_s = now_s - self.start_s
+        if elapsed_s <= 0:
+            return 1
+        return elapsed_s * (self.total_bytes - self.loaded_bytes) // (self.loaded_bytes + 1)
+
+    # Work
+
+    def step(self) -> float | None:
+        """Read for some milliseconds; returns seconds to wait before going on, None at the end.
+
+        There is something to wait only with key-load-delay. Raises LoadError.
+        """
+        config, clock_ns = self._engine.config, self._engine.clock_ns
+        slice_bytes = config.loading_process_events_interval_bytes
+        until_bytes = self.loaded_bytes + slice_bytes
+        until_ns = clock_ns() + SLICE_NS
+        delay = config.key_load_delay
+        keys = self.keys if delay else 0
+        while not self._loader.reader.done:
+            try:
+                chunk = self._file.read(min(_CHUNK_BYTES, slice_bytes))
+            except OSError as error:
+                raise LoadError(f"Error reading the RDB file: {error.strerror}") from error
+            if not chunk:
+                return None
+            self.loaded_bytes += len(chunk)
+            try:
+                self._loader.feed(chunk)
+            except RdbError as error:
+                raise LoadError(_explain(error)) from error
+            finally:
+                self._introduce()
+            if clock_ns() >= until_ns or self.loaded_bytes >= until_bytes:
+                self._tell_progress()
+                delay_us = delay if delay >= 0 else -1 / delay
+                return (self.keys - keys) * delay_us / 1e6 if delay else 0.0
+        return None
+
+    def finish(self, flush: bool = True, merge: bool = False) -> Dataset:
+        """The dataset; its functions are loaded. Raises LoadError, with nothing changed."""
+        engine = self._engine
+        try:
+            dataset = self._loader.finish()
+        except RdbError as error:
+            raise LoadError(_explain(error)) from error
+        finally:
+            self._introduce(at_end=True)
+        twice = None if flush or merge else dataset.clash(engine.ks)
+        if twice is not None:
+            raise LoadError(f"RDB has duplicated key {_shown(twice)}")
+        from pyredis.scripting.functions import Policy
+
+        libraries = engine.scripting.libraries
+        if dataset.functions or (flush and libraries.libraries):
+            try:
+                policy = Policy.FLUSH if flush else Policy.REPLACE if merge else Policy.APPEND
+                libraries.put_all(dataset.functions, policy)
+            except Error as error:
+                reason = error.text.decode("utf-8", "backslashreplace")
+                raise LoadError(f"Failed loading functions of the RDB file: {reason}") from error
+        return dataset
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._file.close()
+
+    def _introduce(self, at_end: bool = False) -> None:
+        """Tell the log what the file says of itself, once that has been read."""
+        aux = self._loader.dataset.aux
+        if self._introduced or not (at_end or _LAST_AUX in aux):
+            return
+        self._introduced = True
+        log = self._engine.log
+        if b"redis-ver" in aux:
+            log("notice", f"Loading RDB produced by version {_shown(aux[b'redis-ver'])}")
+        if b"ctime" in aux:
+            age_s = max(0, self.start_s - _number(aux[b"ctime"]))
+            log("notice", f"RDB age {age_s} seconds")
+        if _LAST_AUX in aux:
+            log("notice", f"RDB memory usage when created {self.used_memory / _MEGABYTE:.2f} Mb")
+
+    def _tell_progress(self) -> None:
+        now_ns = self._engine.clock_ns()
+        if now_ns < self._report_ns:
+            return
+        self._report_ns = now_ns + _REPORT_INTERVAL_NS
+        rate = self.loaded_bytes / _MEGABYTE / ((now_ns - self.start_ns) / 1e9)
+        self._engine.log(
+            "notice", f"Loading DB: {self.percent:.1f}%, {self.keys} keys, {rate:.1f} MB/s"
+        )
+
+
+def _explain(error: RdbError) -> str:
+    """What is wrong, in words that are also Redis' where it has some."""
+    reason = error.reason
+    if "unexpected end" in reason:
+        phrase = "Short read or OOM loading DB. Unrecoverable error, aborting now.\n"
+    elif "checksum" in reason:
+        phrase = "RDB CRC error\n"
+    elif "format version" in reason:
+        phrase = f"Can't handle RDB format version {reason.rpartition(' ')[2]}\n"
+    elif "signature" in reason:
+        phrase = "Wrong signature trying to load DB from file\n"
+    else:
+        phrase = ""
+    at_key = "" if error.key is None else f", in key {_shown(error.key)}"
+    return f"{phrase}Internal error in RDB reading offset {error.offset}{at_key} -> {reason}"
+
+
+def _shown(text: bytes) -> str:
+    return text.decode("utf-8", "backslashreplace")
+
+
+def _number(text: bytes) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        return 0

@@ -1,0 +1,428 @@
+"""When the data are saved, and what is known of it. Files and children are behind ports.
+
+*Changes* are counted by the keyspace (``ks.dirty``); a save takes those off that it has
+covered. A *save point* (seconds, changes) is reached when there are that many changes and the
+last good save is longer ago than that. Then a child writes the file; it is looked after in
+the cron, as are save points. After a failure the next automatic attempt is five seconds away,
+and as long as save points are set, writes are refused (stop-writes-on-bgsave-error), so that
+nobody takes data for safe that are not.
+
+A server without a disk (inside a test, say) saves nothing, and says so when asked to.
+
+Model: Redis' ``serverCron`` and ``rdb.c``; the lines for the log are Redis' own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from pyredis.gates import unsaved
+from pyredis.persistence.loading import LoadError, Loading
+from pyredis.persistence.store import StoreError, store
+from pyredis.persistence.writer import Marks, Options, write
+from pyredis.ports import ChildEnd, Children, ChildReport, Disk, Report
+from pyredis.resp import Error
+from pyredis.version import REDIS_VERSION
+
+if TYPE_CHECKING:
+    from pyredis.engine import Engine
+
+CHILD_TITLE: Final = "redis-rdb-bgsave"
+RETRY_DELAY_S: Final = 5
+_IN_PROGRESS: Final = "ERR Background save already in progress"
+_NO_DISK: Final = "ERR this server has no disk"
+_PAUSE_S: Final = 0.1  # rdb-key-save-delay: the longest single pause
+
+
+class Running(NamedTuple):
+    """The child that saves."""
+
+    process_id: int
+    since_s: int
+    changes: int  # what had changed when it began
+    keys: int
+
+
+class Saver:
+    """Saving and loading of one engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.disk: Disk | None = None
+        self.children: Children | None = None
+        self.supervisor: Callable[[str], None] = lambda state: None
+        self.running: Running | None = None
+        self.scheduled = False
+        self.last_save_s = engine.now_ms // 1000  # at the start there is nothing to save
+        self.last_try_s = 0
+        self.last_ok = True
+        self.last_duration_s = -1
+        self.last_cow_bytes = 0
+        self.loading: Loading | None = None
+        self.keys_loaded = 0
+        self.keys_expired = 0
+        self._report_s = 0  # when the child's figures last changed
+        self._report = ChildReport()
+        self.reset_stats()
+        engine.config.subscribe(("save", "stop-writes-on-bgsave-error"), self._apply_gate)
+
+    def connect(self, disk: Disk, children: Children) -> None:
+        """From now on there is something to save to."""
+        self.disk, self.children = disk, children
+
+    def reset_stats(self) -> None:
+        """CONFIG RESETSTAT."""
+        self.saves = self.forks = self.fork_us = 0
+
+    @property
+    def now_s(self) -> int:
+        """Unix time in seconds."""
+        return self.engine.now_ms // 1000
+
+    # Saving
+
+    def save(self) -> None:
+        """SAVE: write the file here and now. Raises Error."""
+        if self.running is not None:
+            raise Error(_IN_PROGRESS)
+        self._need_disk()
+        self.saves += 1
+        if not self.write_file():
+            raise Error("ERR")
+
+    def write_file(self) -> bool:
+        """Write the file; False if that failed, the log says how."""
+        if not self._store(self.engine.host.process_id, lambda keys: None):
+            return False
+        self.engine.ks.dirty = 0
+        self.last_save_s = self.now_s
+        self._set_status(True)
+        return True
+
+    def save_in_background(self, in_transaction: bool) -> str:
+        """BGSAVE; returns what to reply. Raises Error."""
+        if self.running is not None:
+            raise Error(_IN_PROGRESS)
+        self._need_disk()
+        if in_transaction:
+            # No fork between the commands of a transaction: the file would hold half of it.
+            self.scheduled = True
+            return "Background saving scheduled"
+        if not self.start():
+            raise Error("ERR")
+        return "Background saving started"
+
+    def start(self) -> bool:
+        """Have a child save; False if there cannot be one."""
+        engine, children = self.engine, self.children
+        if children is None or self.running is not None:
+            return False
+        self.saves += 1
+        self.last_try_s = self.now_s
+        start_ns = engine.clock_ns()
+        try:
+            process_id = children.start(CHILD_TITLE, self._store)
+        except OSError as error:
+            engine.log("warning", f"Can't save in background: fork: {error.strerror}")
+            self._set_status(False)
+            return False
+        fork_ns = engine.clock_ns() - start_ns
+        self.forks += 1
+        self.fork_us = fork_ns // 1000
+        engine.latency.add("fork", fork_ns, engine.now_ms)
+        engine.log("notice", f"Background saving started by pid {process_id}")
+        keys = sum(len(db.data) for db in engine.ks.dbs)
+        self.running = Running(process_id, self.now_s, engine.ks.dirty, keys)
+        self._report = ChildReport()
+        return True
+
+    def kill_child(self) -> None:
+        """The file that the child writes is not wanted any more."""
+        if self.running is not None and self.children is not None:
+            self.children.kill()
+
+    def flushed(self) -> None:
+        """All data are gone, so the file must not bring them back at the next start."""
+        self.kill_child()
+        if self.engine.config.save and self.disk is not None:
+            self.write_file()
+
+    def prepare_exit(self, save: bool = False, nosave: bool = False, force: bool = False) -> None:
+        """Save if that is wanted: by default where save points are set. Raises Error.
+
+        After an error the server goes on, unless it is forced to end.
+        """
+        log = self.engine.log
+        log("warning", "User requested shutdown...")
+        if self.running is not None and self.disk is not None:
+            log("warning", "There is a child saving an .rdb. Killing it!")
+            self.kill_child()
+            with contextlib.suppress(OSError):
+                self.disk.remove(_temporary(self.running.process_id))
+        if self.loading is not None or nosave or not (save or self.engine.config.save):
+            return
+        if self.disk is None and not save:
+            return
+        log("notice", "Saving the final RDB snapshot before exiting.")
+        self.supervisor("STATUS=Saving the final RDB snapshot\n")
+        if self.disk is not None and self.write_file():
+            return
+        if force:
+            log("warning", "Error trying to save the DB. Exit anyway.")
+            return
+        log("warning", "Error trying to save the DB, can't exit.")
+        self.supervisor("STATUS=Error trying to save the DB, can't exit.\n")
+        log(
+            "warning",
+            "Errors trying to shut down the server. Check the logs for more information.",
+        )
+        raise Error("ERR Errors trying to SHUTDOWN. Check logs.")
+
+    def _need_disk(self) -> Disk:
+        if self.disk is None:
+            raise Error(_NO_DISK)
+        return self.disk
+
+    def _store(self, process_id: int, report: Report) -> bool:
+        """Write the file, in the server or in a child."""
+        assert self.disk is not None
+        config = self.engine.config
+        try:
+            store(
+                self.disk,
+                config.dbfilename,
+                _temporary(process_id),
+                self._chunks(report),
+                config.rdb_save_incremental_fsync,
+            )
+        except StoreError as error:
+            self.engine.log("warning", str(error))
+            return False
+        self.engine.log("notice", "DB saved on disk")
+        return True
+
+    def _chunks(self, report: Report) -> Iterator[bytes]:
+        """The file, piece by piece; progress is told after each, and delays are kept."""
+        engine, config = self.engine, self.engine.config
+        delay_us = float(config.rdb_key_save_delay)
+        if delay_us < 0:
+            delay_us = -1 / delay_us
+        done = 0
+        fresh = 0
+
+        def on_keys(count: int) -> None:
+            nonlocal fresh
+            fresh += count
+
+        marks = Marks.NONE
+        if "lru" in config.maxmemory_policy:
+            marks = Marks.IDLE
+        elif "lfu" in config.maxmemory_policy:
+            marks = Marks.FREQUENCY
+        options = Options(
+            compresses=config.rdbcompression, checksum=config.rdbchecksum, marks=marks
+        )
+        libraries = engine.scripting.libraries.libraries.values()
+        functions = [library.text for library in libraries]
+        for chunk in write(engine.ks.dbs, self._aux(), functions, options, on_keys):
+            yield chunk
+            if delay_us and fresh:
+                pauses = max(1, round(fresh * delay_us / 1e6 / _PAUSE_S))
+                for number in range(1, pauses + 1):
+                    engine.host.sleep(fresh * delay_us / 1e6 / pauses)
+                    report(done + fresh * number // pauses)
+            done += fresh
+            fresh = 0
+            report(done)
+
+    def _aux(self) -> list[tuple[bytes, bytes]]:
+        engine = self.engine
+        facts = {
+            "redis-ver": REDIS_VERSION,
+            "redis-bits": engine.host.arch_bits,
+            "ctime": self.now_s,
+            "used-mem": engine.memory.used_bytes(),
+            "aof-base": 0,
+        }
+        return [(name.encode(), str(value).encode()) for name, value in facts.items()]
+
+    # The child, and what is due
+
+    def cron(self) -> None:
+        """Look after the child; begin to save if it is time."""
+        if self.loading is not None or self.disk is None:
+            return
+        if self.running is not None:
+            self._look_after_child()
+            return
+        self._check_save_points()
+        if self.scheduled and self._may_try() and self.start():
+            self.scheduled = False
+
+    def _check_save_points(self) -> None:
+        changes, age_s = self.engine.ks.dirty, self.now_s - self.last_save_s
+        for point in self.engine.config.save:
+            if changes >= point.changes and age_s > point.seconds and self._may_try():
+                self.engine.log(
+                    "notice", f"{point.changes} changes in {point.seconds} seconds. Saving..."
+                )
+                self.start()
+                return
+
+    def _may_try(self) -> bool:
+        return self.running is None and (
+            self.last_ok or self.now_s - self.last_try_s > RETRY_DELAY_S
+        )
+
+    def _look_after_child(self) -> None:
+        assert self.children is not None
+        end = self.children.poll()
+        report = self.children.report
+        if report != self._report:
+            self._report, self._report_s = report, self.now_s
+        if end is not None:
+            self._child_ended(end)
+
+    def _child_ended(self, end: ChildEnd) -> None:
+        engine, running = self.engine, self.running
+        assert running is not None
+        self.running = None
+        self.last_duration_s = self.now_s - running.since_s
+        if end.well:
+            engine.log("notice", "Background saving terminated with success")
+            engine.ks.dirty = max(0, engine.ks.dirty - running.changes)
+            self.last_save_s = self.now_s
+            self.last_cow_bytes = self._report.cow_bytes
+            self._set_status(True)
+        elif not end.signal:
+            engine.log("warning", "Background saving error")
+            self._set_status(False)
+        else:
+            engine.log("warning", f"Background saving terminated by signal {end.signal}")
+            if self.disk is not None:
+                with contextlib.suppress(OSError):
+                    self.disk.remove(_temporary(running.process_id))
+            if not end.excused:
+                self._set_status(False)
+        self._report = ChildReport()
+
+    @property
+    def report(self) -> ChildReport:
+        """How far the child has come; all zero when there is none."""
+        return self._report
+
+    @property
+    def report_age_s(self) -> int:
+        """How old that is."""
+        return self.now_s - self._report_s if self._report.cow_bytes else 0
+
+    # Refusing writes
+
+    @property
+    def denies_writes(self) -> bool:
+        """Whether data must not change because they cannot be saved."""
+        config = self.engine.config
+        return bool(config.stop_writes_on_bgsave_error and config.save and not self.last_ok)
+
+    def _set_status(self, ok: bool) -> None:
+        self.last_ok = ok
+        self._apply_gate()
+
+    def _apply_gate(self) -> None:
+        gates = self.engine.gates
+        if self.denies_writes == (unsaved in gates):
+            return
+        if self.denies_writes:
+            gates.append(unsaved)
+        else:
+            gates.remove(unsaved)
+        self.engine.refresh_all()
+
+    # Loading
+
+    def begin_loading(self) -> bool:
+        """Open the file there is at the start; False if there is none. Raises LoadError.
+
+        Then call ``load_slice`` until it is over. Clients get LOADING meanwhile.
+        """
+        disk = self._need_disk()
+        name = self.engine.config.dbfilename
+        try:
+            file = disk.open(name)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise LoadError(
+                f"Fatal error: can't open the RDB file {name} for reading: {error.strerror}"
+            ) from error
+        self.loading = Loading(self.engine, file)
+        self.engine.refresh_all()
+        return True
+
+    def load_slice(self) -> float | None:
+        """Load for some milliseconds; returns seconds to wait before the next, None at the end.
+
+        Raises LoadError for a file that cannot be loaded; then there are no data.
+        """
+        loading = self.loading
+        assert loading is not None
+        try:
+            pause_s = loading.step()
+            if pause_s is None:
+                self._put_in_place(loading)
+        except LoadError:
+            self._end_loading()
+            raise
+        if pause_s is None:
+            self._end_loading()
+            elapsed_ns = self.engine.clock_ns() - loading.start_ns
+            self.engine.log("notice", f"DB loaded from disk: {elapsed_ns / 1e9:.3f} seconds")
+        return pause_s
+
+    def reload(self, save: bool = True, flush: bool = True, merge: bool = False) -> None:
+        """DEBUG RELOAD: write the file, then load it. Raises Error.
+
+        Without ``flush`` the keys of the file come to those that are there; it is an error when
+        a key is there already, unless ``merge`` lets it be replaced.
+        """
+        disk = self._need_disk()
+        if save and not self.write_file():
+            raise Error("ERR")
+        engine = self.engine
+        try:
+            with contextlib.closing(disk.open(engine.config.dbfilename)) as file:
+                loading = Loading(engine, file)
+                while loading.step() is not None:
+                    pass
+                self._put_in_place(loading, flush, merge)
+        except (LoadError, OSError) as error:
+            for line in str(error).split("\n"):
+                engine.log("warning", line)
+            raise Error("ERR Error trying to load the RDB dump, check server logs.") from error
+        engine.log("warning", "DB reloaded by DEBUG RELOAD")
+
+    def _put_in_place(self, loading: Loading, flush: bool = True, merge: bool = False) -> None:
+        dataset = loading.finish(flush, merge)
+        if flush:
+            dataset.install(self.engine.ks)
+        else:
+            dataset.merge(self.engine.ks)
+        self.keys_loaded = dataset.keys
+        self.keys_expired = dataset.expired
+        self.engine.log(
+            "notice",
+            f"Done loading RDB, keys loaded: {dataset.keys}, keys expired: {dataset.expired}.",
+        )
+
+    def _end_loading(self) -> None:
+        if self.loading is not None:
+            self.loading.close()
+            self.loading = None
+            self.engine.refresh_all()
+
+
+def _temporary(process_id: int) -> str:
+    """The file that a process writes before it is renamed."""
+    return f"temp-{process_id}.rdb"
