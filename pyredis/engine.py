@@ -346,9 +346,7 @@ class Engine:
         self.stats.count_error(problem)
         return entry, problem
 
-    def call(
-        self, session: Session, entry: Entry, argv: list[bytes], again: bool = False
-    ) -> Any:
+    def call(self, session: Session, entry: Entry, argv: list[bytes], again: bool = False) -> Any:
         """Run an admitted command and count it. An error is returned, not raised.
 
         ``again`` tells that the command waited and was shown to monitors before. Where
@@ -627,9 +625,7 @@ class Engine:
         """The error for a command that a script calls but its user may not; None if he may."""
         return self.guard.refusal_in_script(session, entry, argv)
 
-    def record_slow(
-        self, session: Session, entry: Entry, argv: list[bytes], spent_ns: int
-    ) -> None:
+    def record_slow(self, session: Session, entry: Entry, argv: list[bytes], spent_ns: int) -> None:
         """A call took as long as the slow log or the latency monitor cares for."""
         event = "fast-command" if "fast" in entry.spec.flags else "command"
         self.latency.add(event, spent_ns, self.now_ms)
@@ -661,10 +657,7 @@ class Engine:
         ks = self.ks
         ks.feeds = bool(self.feeds)
         ks.observed = bool(
-            self.feeds
-            or self.notify_flags
-            or self.tracking.clients
-            or self.watches.sessions
+            self.feeds or self.notify_flags or self.tracking.clients or self.watches.sessions
         )
 
     def untrack(self, session: Session) -> None:

@@ -105,7 +105,5 @@ def count_volatile(db: Database) -> int:
     """How many hashes have fields with a TTL. O(those hashes)."""
     data = db.data
     return sum(
-        1
-        for key in db.volatile.when
-        if type(value := data.get(key)) is Hash and value.deadlines
+        1 for key in db.volatile.when if type(value := data.get(key)) is Hash and value.deadlines
     )

@@ -93,8 +93,7 @@ def graph(event: str, series: Series, now_s: int) -> str:
     lines += ("".join(row).rstrip() for row in zip(*columns, strict=True))
     lines.append("")
     lines += (
-        "".join(row).rstrip()
-        for row in zip(*(label.ljust(depth) for label in labels), strict=True)
+        "".join(row).rstrip() for row in zip(*(label.ljust(depth) for label in labels), strict=True)
     )
     return "\n".join(lines) + "\n"
 

@@ -56,8 +56,7 @@ def refuse(engine: Engine, session: Session, error: ProtocolError) -> None:
     """Answer input that is no request with its error, and close."""
     engine.log(
         "verbose",
-        f"Protocol error ({error.text}) from client: id={session.id} "
-        f"addr={session.address.peer}",
+        f"Protocol error ({error.text}) from client: id={session.id} addr={session.address.peer}",
     )
     problem = Error(f"ERR Protocol error: {error.text}".encode("latin-1"))
     engine.stats.count_error(problem)

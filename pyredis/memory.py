@@ -59,8 +59,11 @@ def value_bytes(value: Value, samples: int = SAMPLES_DEFAULT) -> int:
     if isinstance(value, List):
         return size + object_bytes(value.items) + _elements(value.items, len(value), samples)
     if isinstance(value, Set):
-        return size + object_bytes(value.members) + _index(value.index) + _elements(
-            value.members, len(value), samples
+        return (
+            size
+            + object_bytes(value.members)
+            + _index(value.index)
+            + _elements(value.members, len(value), samples)
         )
     if isinstance(value, Hash):
         fields = value.fields

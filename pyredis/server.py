@@ -10,10 +10,12 @@ from pyredis.commands.registry import Table
 from pyredis.config import encode
 
 _MODULES = (
-    "strings string_conditions bitmaps lists sets hashes hash_ttl zsets zset_pops zset_ranges zset_algebra keys databases "
-    "ttl dump migrate objects sorting wait connection clients tracking pubsub transactions server introspection config "
-    "latency memory debug scripting functions acl hyperloglog geo streams stream_reads stream_groups "
-    "stream_claims stream_deletes stream_info persistence cluster modules replication"
+    "strings string_conditions bitmaps lists sets hashes hash_ttl zsets zset_pops "
+    "zset_ranges zset_algebra keys databases ttl dump migrate objects sorting wait "
+    "connection clients tracking pubsub transactions server introspection config latency "
+    "memory debug scripting functions acl hyperloglog geo streams stream_reads "
+    "stream_groups stream_claims stream_deletes stream_info persistence cluster modules "
+    "replication"
 ).split()
 
 

@@ -112,8 +112,8 @@ class Session:
         "unsent_bytes",
         "unsent_pieces",
         "user",
-        "watching",
         "wanted_bytes",
+        "watching",
         "wire",
     )
 

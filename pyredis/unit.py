@@ -97,9 +97,7 @@ class Unit:
         commands, self.commands = self.commands, []
         limits, self.limits = self.limits, {}
         return [
-            _together(
-                [each for at, each in enumerate(commands) if limits.get(at, kind) == kind]
-            )
+            _together([each for at, each in enumerate(commands) if limits.get(at, kind) == kind])
             for kind in kinds
         ]
 

@@ -134,9 +134,7 @@ class UnixHost(Host):
 
     def crash(self, how: str) -> None:
         """Write a report and die by a signal, or exit with 1 where the configuration wants that."""
-        self._log(
-            "warning", "=== REDIS BUG REPORT START: Cut & paste starting from here ==="
-        )
+        self._log("warning", "=== REDIS BUG REPORT START: Cut & paste starting from here ===")
         if how == "segfault":
             self._log("warning", f"Redis {REDIS_VERSION} crashed by signal: {signal.SIGSEGV:d}")
         elif how == "panic":

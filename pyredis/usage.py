@@ -388,9 +388,7 @@ def _head(argument: Argument) -> str:
 # Third step: what the rest of the spec knows
 
 
-def _point_at_keys(
-    tree: tuple[Argument, ...], keys: tuple[KeySpec, ...]
-) -> tuple[Argument, ...]:
+def _point_at_keys(tree: tuple[Argument, ...], keys: tuple[KeySpec, ...]) -> tuple[Argument, ...]:
     """Tell every key its key spec. Patterns share one that names no place (SORT BY and GET)."""
     next_spec = 0
     patterns_spec = -1

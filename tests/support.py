@@ -1,10 +1,10 @@
 """Helpers for tests: an in-process client, a client of a real redis-server, and a twin of both.
 
-    client = new_client()                # our engine, no sockets, a clock set by hand
-    client("SET", "a", 1)                # Simple reply -> Status(b"OK"), bulk -> bytes, ...
-    client.clock.advance(1500)
+client = new_client()                # our engine, no sockets, a clock set by hand
+client("SET", "a", 1)                # Simple reply -> Status(b"OK"), bulk -> bytes, ...
+client.clock.advance(1500)
 
-    twin("SET", "a", 1)                  # runs on both servers, asserts equality, returns reply
+twin("SET", "a", 1)                  # runs on both servers, asserts equality, returns reply
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def parse_reply(data: bytes, at: int = 0) -> tuple[Any, int]:
         return ("double", text), after
     if kind == b"(":
         return ("big", int(text)), after
-    raise AssertionError(f"not a reply: {data[at:at+40]!r}")
+    raise AssertionError(f"not a reply: {data[at : at + 40]!r}")
 
 
 def to_argv(args: tuple[Any, ...]) -> list[bytes]:
@@ -243,8 +243,20 @@ class RealRedis:
         self.port = free_port()
         self.folder = tempfile.mkdtemp(prefix="pyredis-ref-")
         self.process = subprocess.Popen(
-            [REDIS_SERVER, "--port", str(self.port), "--save", "", "--dir", self.folder,
-             "--bind", "127.0.0.1", "--enable-debug-command", "yes", *options],
+            [
+                REDIS_SERVER,
+                "--port",
+                str(self.port),
+                "--save",
+                "",
+                "--dir",
+                self.folder,
+                "--bind",
+                "127.0.0.1",
+                "--enable-debug-command",
+                "yes",
+                *options,
+            ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env={**os.environ, "TZ": "UTC"},
@@ -277,9 +289,21 @@ class Node:
         self.port = free_port()
         self.folder = tempfile.mkdtemp(prefix="pyredis-node-")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "pyredis", *options[:1 if _is_path(options) else 0],
-             "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.folder,
-             "--enable-debug-command", "yes", *options[1 if _is_path(options) else 0:]],
+            [
+                sys.executable,
+                "-m",
+                "pyredis",
+                *options[: 1 if _is_path(options) else 0],
+                "--port",
+                str(self.port),
+                "--bind",
+                "127.0.0.1",
+                "--dir",
+                self.folder,
+                "--enable-debug-command",
+                "yes",
+                *options[1 if _is_path(options) else 0 :],
+            ],
             stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

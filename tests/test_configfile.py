@@ -252,7 +252,7 @@ def test_rewrite_keeps_what_is_not_changed() -> None:
 
 def test_rewrite_replaces_in_place_and_appends() -> None:
     assert rewritten(
-        "slave-priority 7\nsave 1 1\nsave 2 2\nhz 20\n\n\n\n# c\nhz 30\nmasterauth x\nlua-time-limit 6",
+        "slave-priority 7\nsave 1 1\nsave 2 2\nhz 20\n\n\n\n# c\nhz 30\nmasterauth x\nlua-time-limit 6",  # noqa: E501
         ("save", "9 9"),
         ("masterauth", ""),
         ("maxmemory", "1500mb"),

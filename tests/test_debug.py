@@ -52,22 +52,51 @@ def test_permission() -> None:
 
 def test_errors(twin: Twin) -> None:
     for words in (
-        "", "NOPE", "SLEEP", "DIGEST x", "POPULATE", "POPULATE x", "POPULATE -1",
-        "POPULATE 1 p x", "POPULATE 1 p -3", "POPULATE 1 p 2 3", "OBJECT nokey", "LISTPACK nokey",
-        "HTSTATS x", "HTSTATS 99", "HTSTATS-KEY nokey", "PROTOCOL nope", "REPLYBUFFER",
-        "REPLYBUFFER X Y", "REPLYBUFFER PEAK-RESET-TIME x", "QUICKLIST-PACKED-THRESHOLD 5gb",
-        "QUICKLIST-PACKED-THRESHOLD x", "RESTART x", "CRASH-AND-RECOVER x", "ERROR boo",
-        "ERROR -boo", "JMAP",
+        "",
+        "NOPE",
+        "SLEEP",
+        "DIGEST x",
+        "POPULATE",
+        "POPULATE x",
+        "POPULATE -1",
+        "POPULATE 1 p x",
+        "POPULATE 1 p -3",
+        "POPULATE 1 p 2 3",
+        "OBJECT nokey",
+        "LISTPACK nokey",
+        "HTSTATS x",
+        "HTSTATS 99",
+        "HTSTATS-KEY nokey",
+        "PROTOCOL nope",
+        "REPLYBUFFER",
+        "REPLYBUFFER X Y",
+        "REPLYBUFFER PEAK-RESET-TIME x",
+        "QUICKLIST-PACKED-THRESHOLD 5gb",
+        "QUICKLIST-PACKED-THRESHOLD x",
+        "RESTART x",
+        "CRASH-AND-RECOVER x",
+        "ERROR boo",
+        "ERROR -boo",
+        "JMAP",
     ):
         twin("DEBUG", *words.split())
 
 
 def test_oks(twin: Twin) -> None:
     for words in (
-        "SET-ACTIVE-EXPIRE 1", "SET-ACTIVE-EXPIRE x", "SET-ACTIVE-EXPIRE 1", "PAUSE-CRON 1",
-        "PAUSE-CRON 0", "SET-DISABLE-DENY-SCRIPTS 1", "SET-DISABLE-DENY-SCRIPTS 0", "LOG hi",
-        "QUICKLIST-PACKED-THRESHOLD 100b", "QUICKLIST-PACKED-THRESHOLD 0", "CHANGE-REPL-ID",
-        "REPLYBUFFER RESIZING 1", "REPLYBUFFER PEAK-RESET-TIME RESET",
+        "SET-ACTIVE-EXPIRE 1",
+        "SET-ACTIVE-EXPIRE x",
+        "SET-ACTIVE-EXPIRE 1",
+        "PAUSE-CRON 1",
+        "PAUSE-CRON 0",
+        "SET-DISABLE-DENY-SCRIPTS 1",
+        "SET-DISABLE-DENY-SCRIPTS 0",
+        "LOG hi",
+        "QUICKLIST-PACKED-THRESHOLD 100b",
+        "QUICKLIST-PACKED-THRESHOLD 0",
+        "CHANGE-REPL-ID",
+        "REPLYBUFFER RESIZING 1",
+        "REPLYBUFFER PEAK-RESET-TIME RESET",
     ):
         twin("DEBUG", *words.split())
 
@@ -225,9 +254,7 @@ def test_the_process(client: EngineClient) -> None:
     client.send("DEBUG", "CRASH-AND-RECOVER", 7)
     assert client.engine.exit_status is None
     client.send("DEBUG", "RESTART", -1)
-    assert host.told == [
-        0.5, 0.0, "segfault", "panic", "assert", "oom", (7, False), (0, True)
-    ]
+    assert host.told == [0.5, 0.0, "segfault", "panic", "assert", "oom", (7, False), (0, True)]
     assert client.engine.exit_status == 0
     assert client.replies() == []
 
@@ -243,9 +270,7 @@ def test_restart_needs_the_file(client: EngineClient) -> None:
 
     client.engine.config_path = "/some.conf"
     client.engine.rewrite_config = fail
-    assert client("DEBUG", "RESTART") == (
-        b"ERR failed to restart the server. Check server logs."
-    )
+    assert client("DEBUG", "RESTART") == (b"ERR failed to restart the server. Check server logs.")
     assert client.engine.exit_status is None
 
 

@@ -84,7 +84,7 @@ def test_format_scan_score() -> None:
         (b"1", 1.0), (b"+1", 1.0), (b"-1.5", -1.5), (b".5", 0.5), (b"5.", 5.0), (b"+.5e1", 5.0),
         (b"1E5", 1e5), (b"inf", inf), (b"+INF", inf), (b"-infinity", -inf), (b"iNf", inf),
         (b"0x10", 16.0), (b"0X.8", 0.5), (b"0x1.8p1", 3.0), (b"-0x0", 0.0), (b"4.9e-324", 5e-324),
-        (b"0e999999999999", 0.0), (b"0x0p99999999999", 0.0), (b"0.000", 0.0), (b"1" * 300, float("1" * 300)),
+        (b"0e999999999999", 0.0), (b"0x0p99999999999", 0.0), (b"0.000", 0.0), (b"1" * 300, float("1" * 300)),  # noqa: E501
     ],
 )  # fmt: skip
 def test_parse_double(text: bytes, x: float) -> None:
@@ -96,7 +96,7 @@ def test_parse_double_keeps_the_sign_of_zero() -> None:
 
 
 NO_NUMBERS = [
-    b"", b" 1", b"1 ", b"1\n", b"1_0", b"nan", b"-NaN", b"nan(1)", b"++1", b"1e", b"1e+", b".", b"-",
+    b"", b" 1", b"1 ", b"1\n", b"1_0", b"nan", b"-NaN", b"nan(1)", b"++1", b"1e", b"1e+", b".", b"-",  # noqa: E501
     b"1d", b"1,5", b"infx", b"infinit", b"0x", b"0x1p", b"0x.p1", b"0b1", b"1\0", b"\xd9\xa3",
 ]  # fmt: skip
 

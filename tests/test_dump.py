@@ -76,10 +76,22 @@ def assert_same_stream(one, other, copy: str, key: str) -> None:  # type: ignore
 
 # The same bytes as Redis', where there is no choice of an order or a compression
 
-SAME_BYTES = sorted({**STRINGS, **HASHES, **SETS, **ZSETS}.keys() - {
-    "set", "set-of-long", "set-large", "set-of-numbers", "hash-large", "hash-of-long",
-    "zset-large", "zset-of-long", "zset", "zset-fractions", "zset-edges",
-})
+SAME_BYTES = sorted(
+    {**STRINGS, **HASHES, **SETS, **ZSETS}.keys()
+    - {
+        "set",
+        "set-of-long",
+        "set-large",
+        "set-of-numbers",
+        "hash-large",
+        "hash-of-long",
+        "zset-large",
+        "zset-of-long",
+        "zset",
+        "zset-fractions",
+        "zset-edges",
+    }
+)
 
 
 @pytest.mark.parametrize("name", SAME_BYTES)
@@ -154,8 +166,21 @@ def test_payloads_that_are_not_genuine(twin: Twin) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"\0", b"\0\x0fabc", b"\1\0", b"\2\0", b"\4\0", b"\4\1\1f", b"\x63\1a", b"\x0b\1a",
-     b"\2\2\1a\1a", b"\5\1\1m" + b"\0" * 6 + b"\xf8\x7f", b"\x12\0", b"\x02\x81" + b"\xff" * 8],
+    [
+        b"",
+        b"\0",
+        b"\0\x0fabc",
+        b"\1\0",
+        b"\2\0",
+        b"\4\0",
+        b"\4\1\1f",
+        b"\x63\1a",
+        b"\x0b\1a",
+        b"\2\2\1a\1a",
+        b"\5\1\1m" + b"\0" * 6 + b"\xf8\x7f",
+        b"\x12\0",
+        b"\x02\x81" + b"\xff" * 8,
+    ],
 )
 def test_bad_bodies(twin: Twin, body: bytes) -> None:
     twin("SET", "k", "old")

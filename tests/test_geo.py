@@ -106,7 +106,7 @@ def test_the_cells_hold_all_places_inside(
     center = Position(longitude, latitude)
     near = Position(
         # At 180 degrees exactly the cell number overflows, in Redis too.
-            min(max(longitude + east * reach_m / 2e7, -180.0), 179.999),
+        min(max(longitude + east * reach_m / 2e7, -180.0), 179.999),
         min(max(latitude + north * reach_m / 1e7, -85.0), 85.0),
     )
     score = geohash.score_at(*near)

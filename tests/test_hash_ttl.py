@@ -121,7 +121,7 @@ def test_errors_of_setters(client: EngineClient, name: str) -> None:
         "h x FIELDS 1 a": NOT_INTEGER,
         f"h {2**63} FIELDS 1 a": NOT_INTEGER,
         "h -1 FIELDS 1 a": NEGATIVE,
-        f"h {-2**63} FIELDS 1 a": NEGATIVE,
+        f"h {-(2**63)} FIELDS 1 a": NEGATIVE,
         f"h {2**46} FIELDS 1 a": invalid,
         f"h {2**63 - 1} FIELDS 1 a": invalid,
         "s x FIELDS 1 a": WRONGTYPE,

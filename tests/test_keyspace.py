@@ -146,9 +146,7 @@ class KeyspaceTwin(RuleBasedStateMachine):
             assert set(db.live_keys()) == set(self.alive(number))
 
 
-KeyspaceTwin.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=60, deadline=None
-)
+KeyspaceTwin.TestCase.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
 TestKeyspaceTwin = KeyspaceTwin.TestCase
 
 
@@ -252,9 +250,7 @@ def test_changes_are_recorded_only_for_observers(db: Database) -> None:
     db.set_expiry(b"a", ks.now_ms + 1)
     _pass(db, 1)
     db.read(b"a")
-    assert [event for _, _, event in ks.unit.changes] == [
-        *("new", "set", "expired", "keymiss")
-    ]
+    assert [event for _, _, event in ks.unit.changes] == [*("new", "set", "expired", "keymiss")]
     assert ks.unit.commands == [(0, (b"DEL", b"a"))]
     assert (ks.dirty, ks.expired, ks.after) == (3, 1, True)
 

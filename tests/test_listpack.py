@@ -40,7 +40,8 @@ def test_round_trip(given_entries: list[listpack.Entry]) -> None:
 def test_bytes() -> None:
     data = listpack.encode([b"a", 1, b"-1", 300, 70000, b"b" * 64])
     assert data == (
-        b"\x5a\0\0\0" b"\6\0"
+        b"\x5a\0\0\0"
+        b"\6\0"
         b"\x81a\2"
         b"\1\1"
         b"\xdf\xff\2"

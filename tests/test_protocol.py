@@ -164,7 +164,7 @@ GARBAGE = [
     b"'' a\r\n", b"*2\r\n$4\r\nfo\no\r\n$1\r\n\xff\r\n", b"*1\r\n$\r\n", b"*\r\n",
     b"*1\r\n$18446744073709551616\r\n", b"\0\0\r\nPING\r\n", b"GET\r\n", b"get a b c\r\n",
     b"*3\r\n$3\r\nset\r\n$1\r\na\r\n$2\r\nabXY*1\r\n$4\r\nPING\r\n", b"foo " + b"y" * 300 + b"\r\n",
-    b"foo " + b"y " * 300 + b"\r\n", b"CONFIG\r\n", b"CONFIG nope\r\n", b"*1\r\n$9\r\nCONFIG|GET\r\n",
+    b"foo " + b"y " * 300 + b"\r\n", b"CONFIG\r\n", b"CONFIG nope\r\n", b"*1\r\n$9\r\nCONFIG|GET\r\n",  # noqa: E501
     b"QUIT\r\nPING\r\n", b"*3\r\n$6\r\nCONFIG\r\n$4\r\nnope\r\n$1\r\nx\r\n",
 ]  # fmt: skip
 

@@ -108,9 +108,7 @@ def test_we_load_the_file_of_a_real_server(real: Any, real_redis: RealRedis) -> 
 
 
 @pytest.mark.parametrize("compresses", [True, False])
-def test_a_real_server_loads_our_file(
-    real: Any, real_redis: RealRedis, compresses: bool
-) -> None:
+def test_a_real_server_loads_our_file(real: Any, real_redis: RealRedis, compresses: bool) -> None:
     client = new_client()
     client.clock.time_ms = time.time_ns() // 1_000_000
     fill(client)

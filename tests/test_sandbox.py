@@ -210,7 +210,13 @@ def test_memory_is_limited(small: EngineClient, script: str) -> None:
 
 
 def test_a_script_can_catch_that_memory_is_short(small: EngineClient) -> None:
-    script = "local t = {} return {pcall(function() while true do t = {t} end end)}"
+    script = """
+    local t = {}
+    local ok, e = pcall(function() while true do t = {t} end end)
+    t = nil
+    collectgarbage()
+    return {ok, e}
+    """
     assert small("EVAL", script, 0) == [None, b"not enough memory"]
 
 

@@ -541,7 +541,7 @@ def test_no_file_is_no_error_and_a_bad_one_is(server: Server) -> None:
     saver = server.engine.saver
     assert not saver.begin_loading()
     server.disk.failures["open"] = errno.EACCES
-    with pytest.raises(LoadError, match="can.t open the RDB file"):
+    with pytest.raises(LoadError, match=r"can.t open the RDB file"):
         saver.begin_loading()
     server.disk.failures.clear()
     server.disk.files["dump.rdb"] = b"nonsense that is no file of ours"

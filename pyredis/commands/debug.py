@@ -254,8 +254,7 @@ def _replybuffer(ctx: Context, what: bytes, value: bytes) -> Reply:
             integer(value)
     elif what.upper() != b"RESIZING":
         raise Error(
-            "ERR unknown subcommand or wrong number of arguments for 'REPLYBUFFER'. "
-            "Try DEBUG HELP."
+            "ERR unknown subcommand or wrong number of arguments for 'REPLYBUFFER'. Try DEBUG HELP."
         )
     return OK
 
@@ -480,9 +479,7 @@ def _protocol(ctx: Context, kind: bytes) -> Reply:
     name = kind.lower()
     if name not in _SAMPLES:
         names = "|".join(each.decode() for each in _SAMPLES)
-        raise Error(
-            f"ERR Wrong protocol type name. Please use one of the following: {names}"
-        )
+        raise Error(f"ERR Wrong protocol type name. Please use one of the following: {names}")
     if name == b"push" and not ctx.resp3:
         raise Error("ERR RESP2 is not supported by this command")
     return _SAMPLES[name]

@@ -143,8 +143,6 @@ def restore(ctx: Context, key: bytes, ttl: bytes, payload: bytes, *options: byte
     internal=True,
     acl="keyspace dangerous",
 )
-def restore_asking(
-    ctx: Context, key: bytes, ttl: bytes, payload: bytes, *options: bytes
-) -> Reply:
+def restore_asking(ctx: Context, key: bytes, ttl: bytes, payload: bytes, *options: bytes) -> Reply:
     """Makes a key of a serialized value while its slot is being moved here."""
     return restore(ctx, key, ttl, payload, *options)

@@ -209,9 +209,7 @@ def _expire(
         count = b"%d" % len(outcome.updated)
         at_ms = b"%d" % when_ms
         conditions = (condition,) * bool(condition)
-        ctx.propagate(
-            b"HPEXPIREAT", key, at_ms, *conditions, b"FIELDS", count, *outcome.updated
-        )
+        ctx.propagate(b"HPEXPIREAT", key, at_ms, *conditions, b"FIELDS", count, *outcome.updated)
     outcome.tell("hexpire")
     return replies
 

@@ -165,5 +165,3 @@ def _distribution(entry: Entry) -> dict[bytes, object]:
 def latency_help(ctx: Context) -> Reply:
     """Explains the subcommands."""
     return help_reply(ctx, "LATENCY")
-
-

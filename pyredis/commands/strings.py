@@ -733,9 +733,7 @@ def lcs(ctx: Context, key1: bytes, key2: bytes, *words: bytes) -> Reply:
         raise Error("ERR String too long for LCS")
     table_bytes = (len(a) + 1) * (len(b) + 1) * _LCS_CELL_BYTES
     if table_bytes > ctx.config.proto_max_bulk_len:
-        raise Error(
-            "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len"
-        )
+        raise Error("ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len")
     if only_length:
         return lcs_length(a, b)
     runs = lcs_runs(a, b)

@@ -21,7 +21,8 @@ _MODES = {b"BCAST": Mode.BCAST, b"OPTIN": Mode.OPTIN, b"OPTOUT": Mode.OPTOUT}
     flags="noscript loading stale",
     since="6.0.0",
     complexity="O(1). Some options may introduce additional complexity.",
-    usage="status=<ON | OFF> [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] "
+    usage="status=<ON | OFF> [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] "
+    "[OPTIN] "
     "[OPTOUT] [NOLOOP]",
 )
 def client_tracking(ctx: Context, status: bytes, *options: bytes) -> Reply:

@@ -1,8 +1,9 @@
 """Transactions: MULTI queues, EXEC runs the queue as one unit, WATCH makes it conditional.
 
 Queueing itself is a gate (``gates.queue_in_multi``), and so is refusing what may not be
-queued; EXEC asks once more whether the user has the right to it. EXEC holds the unit of effects open, so that all its commands reach the AOF and
-the replicas together, and blocked clients are served only after the last of them.
+queued; EXEC asks once more whether the user has the right to it. EXEC holds the unit of
+effects open, so that all its commands reach the AOF and the replicas together, and blocked
+clients are served only after the last of them.
 
 Each reply is encoded as soon as its command has run: a later command may change a value
 that a reply refers to, or even (HELLO) the protocol.

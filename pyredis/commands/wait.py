@@ -49,9 +49,7 @@ def waitaof(ctx: Context, numlocal: bytes, numreplicas: bytes, timeout: bytes) -
     replicas = positive(numreplicas)
     deadline_ms = _deadline_ms(ctx, timeout)
     if local and not ctx.config.appendonly:
-        raise Error(
-            "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."
-        )
+        raise Error("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.")
     confirmed = [0, 0]
     return Block((), deadline_ms, confirmed) if local or replicas else confirmed
 

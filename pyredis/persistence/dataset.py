@@ -71,7 +71,6 @@ class Dataset:
             db.adopt(contents.data, contents.expires)
             self._mark(ks, db, contents)
 
-
     def clash(self, ks: Keyspace) -> bytes | None:
         """A key that is here and in the databases, if there is any."""
         for db in ks.dbs:

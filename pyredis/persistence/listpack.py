@@ -137,11 +137,7 @@ def back_bytes(size: int) -> int:
 def decode(data: bytes) -> list[bytes]:
     """The entries, numbers in their decimal form. Raises ValueError for a damaged listpack."""
     last = len(data) - 1
-    if (
-        last < HEADER_BYTES
-        or int.from_bytes(data[:4], "little") != len(data)
-        or data[last] != _END
-    ):
+    if last < HEADER_BYTES or int.from_bytes(data[:4], "little") != len(data) or data[last] != _END:
         raise ValueError("listpack with a wrong header or end")
     entries: list[bytes] = []
     append = entries.append

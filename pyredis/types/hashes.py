@@ -73,9 +73,7 @@ class Hash(Keyed):
 
     # Writing
 
-    def set(
-        self, field: bytes, value: bytes, limits: Limits, keep_deadline: bool = False
-    ) -> bool:
+    def set(self, field: bytes, value: bytes, limits: Limits, keep_deadline: bool = False) -> bool:
         """Gives a field a value; returns whether the field is new."""
         fields = self.fields
         new = field not in fields

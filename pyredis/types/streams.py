@@ -340,8 +340,7 @@ class Stream:
     def is_referenced(self, entry_id: int) -> bool:
         """Whether a group has an entry still before it, or pending. O(groups)."""
         return any(
-            group.last_id < entry_id or entry_id in group.pending
-            for group in self.groups.values()
+            group.last_id < entry_id or entry_id in group.pending for group in self.groups.values()
         )
 
     def forget(self, entry_id: int) -> int:
