@@ -307,7 +307,7 @@ class SavePoints(Kind[tuple[SavePoint, ...]]):
         numbers = [_lenient(word) for word in words]
         points = [
             SavePoint(s, c)
-            for s, c in zip(numbers[::2], numbers[1::2], strict=True)
+            for s, c in zip(numbers[::2], numbers[1::2], strict=False)
             if s is not None and c is not None and s >= 1 and c >= 0
         ]
         if 2 * len(points) != len(words):
@@ -379,7 +379,7 @@ class OutputBufferLimits(Kind[BufferLimits]):
         names = ("normal", "slave", "pubsub")
         return " ".join(
             f"{name} {limit.hard_bytes} {limit.soft_bytes} {limit.soft_seconds}"
-            for name, limit in zip(names, value, strict=True)
+            for name, limit in zip(names, value, strict=False)
         )
 
     def lines(self, name: str, value: BufferLimits, default: BufferLimits) -> list[Line]:
