@@ -32,6 +32,7 @@ from pyredis.commands.registry import NO_ENTRY, Entry
 from pyredis.limits import check_output
 from pyredis.resp import (
     BULK_HEADS,
+    EMPTY_ARRAY,
     INTEGERS,
     NULL_RESP2,
     NULL_RESP3,
@@ -184,6 +185,8 @@ def run(engine: Engine, session: Session, data: bytes) -> bytes:
             out(integers[reply] if 0 <= reply < 1024 else b":%d\r\n" % reply)
         elif reply is None:
             out(NULL_RESP3 if session.resp3 else NULL_RESP2)
+        elif kind is list and not reply:
+            out(EMPTY_ARRAY)
         elif kind is Block:
             argv = parts[at + 2 : after : 2]
             at = after
@@ -278,6 +281,8 @@ def _run_alike(engine: Engine, session: Session, parts: list[bytes], end: int) -
                     out(heads[len(reply)] + reply + CRLF)
                 elif reply is None:
                     out(NULL_RESP3 if session.resp3 else NULL_RESP2)
+                elif kind is list and not reply:
+                    out(EMPTY_ARRAY)
                 else:
                     encode_into(session.out, reply, session.resp3)
                     check_output(engine, session)

@@ -164,6 +164,7 @@ Reply = Any
 
 NULL_RESP2: Final = b"$-1\r\n"
 NULL_RESP3: Final = b"_\r\n"
+EMPTY_ARRAY: Final = b"*0\r\n"
 
 # Headers of the lengths seen most; one table look-up instead of a formatting.
 _SMALL = 1024
