@@ -12,10 +12,14 @@ local uses = 0
 local function count() uses = uses + 1 return uses end
 redis.register_function('count', count)
 redis.register_function('echo', function(keys, args) return {keys, args} end)
-redis.register_function{function_name = 'read', callback = function(keys) return redis.call('GET', keys[1]) end,
-  flags = {'no-writes'}, description = 'reads'}
-redis.register_function{function_name = 'cheat', callback = function() return redis.call('SET', 'a', 1) end,
-  flags = {'no-writes'}}
+redis.register_function{
+  function_name = 'read', flags = {'no-writes'}, description = 'reads',
+  callback = function(keys) return redis.call('GET', keys[1]) end,
+}
+redis.register_function{
+  function_name = 'cheat', flags = {'no-writes'},
+  callback = function() return redis.call('SET', 'a', 1) end,
+}
 redis.register_function('boo', function() error('boo') end)
 redis.register_function('nope', function() return redis.call('nope') end)
 redis.register_function('global', function() x = 1 end)
@@ -89,7 +93,9 @@ def test_calls(twin: Twin) -> None:
                 "redis.register_function{function_name = {}, callback = function() end}",
                 "redis.register_function{function_name = 'a', callback = 1}",
                 *(
-                    f"redis.register_function{{function_name = 'a', callback = function() end, {more}}}"
+                    "redis.register_function{function_name = 'a', callback = function() end, "
+                    + more
+                    + "}"
                     for more in (
                         *("flags = 1", "flags = {'x'}", "flags = {1}", "foo = 1", "[1] = 'a'"),
                         *("[{}] = 1", "description = {}", "description = 1", "FLAGS = {}"),
@@ -199,7 +205,9 @@ def test_a_busy_function() -> None:
     assert running[:4] == [b"name", b"loop", b"command", [b"FCALL", b"loop", b"1", b"k", b"a"]]
     assert running[4] == b"duration_ms"
     assert running[5] > 20
-    busy = b"BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE."
+    busy = (
+        b"BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE."
+    )
     assert kill == get == busy
     assert done == b"OK"
 

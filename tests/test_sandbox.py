@@ -237,7 +237,7 @@ def test_what_is_too_large_to_be_passed_is_refused(small: EngineClient) -> None:
     [
         "local function f() return 1 + f() end return f()",
         "local function f() return f() end return f()",
-        "local t = setmetatable({}, {}) getmetatable(t).__index = function(t, k) return t[k] end return t.x",
+        "local t = setmetatable({}, {__index = function(t, k) return t[k] end}) return t.x",
         "local f f = function() return pcall(f) end error(select(-1, f()))",
         "return cmsgpack.unpack(string.rep('\\145', 100000))",
         "local s = string.rep('(', 300) return string.find('x', s)",

@@ -31,6 +31,14 @@ _FEW: Final = 64  # so many keys and arguments are passed one by one
 _CHUNKS: Final = ("sandbox", "redis", "cjson", "cmsgpack", "struct", "bit", "functions")
 
 
+def _plain(dump: bytes) -> bytes:
+    """A chunk without tail calls; of a Lua that dumps otherwise, the chunk as it is."""
+    try:
+        return without_tail_calls(dump)
+    except ValueError:
+        return dump  # all the harm is that some errors will not name their line
+
+
 def _no_attributes(target: object, name: object, setting: bool) -> NoReturn:
     raise AttributeError("scripts cannot look into objects of the server")
 
@@ -59,7 +67,7 @@ class Sandbox:
         sources = {name.encode(): (folder / f"{name}.lua").read_bytes() for name in _CHUNKS}
         table = self.table_from = self.lua.table_from
         self.used_bytes: Callable[[], int] = self.lua.get_memory_used
-        callables = offer(self) | {"plain": without_tail_calls}
+        callables = offer(self) | {"plain": _plain}
         self._compile, self._script, self._function, self._library = self.lua.execute(
             (folder / "boot.lua").read_bytes(),
             table(sources),

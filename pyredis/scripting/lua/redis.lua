@@ -9,7 +9,7 @@
 -- into the bytes of the reply, which spares Python a walk through tables that are not its own.
 
 local box = ...
-local host, protect, shown, condemn = box.host, box.protect, box.shown, box.condemn
+local host, shown, condemn = box.host, box.shown, box.condemn
 local globals, memory_limit_kb = box.globals, box.memory_limit_kb
 local error, select, tostring, tonumber, type = error, select, tostring, tonumber, type
 local rawget, next, pcall, xpcall, count = rawget, next, pcall, xpcall, collectgarbage
@@ -189,7 +189,7 @@ local function encode_table(out, value, resp3, script3, room)
   end
   field = rawget(value, "double")
   if type(field) == "number" then
-    local text = host.double_text(field)
+    local text = field == 0 and 1 / field < 0 and "-0" or host.double_text(field)
     out[#out + 1] = resp3 and "," .. text .. "\r\n" or bulk(text)
     return
   end

@@ -1,7 +1,7 @@
 -- The `struct` library: see `structs.py`, which does the work. A problem comes back marked.
 
 local box = ...
-local host, error, unpack = box.host, error, unpack
+local host, error, select, unpack = box.host, error, select, unpack
 
 local function checked(mark, ...)
   if mark == nil then error((...), 3) end
@@ -16,4 +16,16 @@ local function operation(name)
   end
 end
 
-return {pack = operation("pack"), unpack = operation("unpack"), size = operation("size")}
+local host_pack = host.struct_pack
+
+local function pack(...)
+  local values, count = {...}, select("#", ...)
+  for at = 2, count do
+    -- On the way to Python a number that is whole becomes an integer, which has no -0.
+    if values[at] == 0 and 1 / values[at] < 0 then values[at] = "-0" end
+  end
+  local packed = checked(host_pack(unpack(values, 1, count)))
+  return packed
+end
+
+return {pack = pack, unpack = operation("unpack"), size = operation("size")}
