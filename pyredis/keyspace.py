@@ -249,7 +249,7 @@ class Database:
         data = self.data
         before = len(data)
         words, mask, clock = self._words, self._mask, ks.lru_clock
-        for key, value in zip(turns, turns, strict=True):
+        for key, value in zip(turns, turns, strict=False):  # callers pass pairs
             data[key] = value
             words[hash(key) & mask] = clock
         if len(data) != before:
