@@ -77,8 +77,11 @@ def specified(argv: list[bytes], data: dict[bytes, Any], gone: bool, queued: boo
 
 
 def _nosort(words: list[bytes], argv: list[bytes]) -> bool:
-    """Whether a SORT says BY with a pattern that cannot vary."""
-    return b"BY" in words[2:-1] and b"*" not in argv[words.index(b"BY", 2) + 1]
+    """Whether a SORT says BY with a pattern that cannot vary, be it one of several."""
+    return any(
+        word == b"BY" and b"*" not in pattern
+        for word, pattern in zip(words[2:-1], argv[3:], strict=True)
+    )
 
 
 def _lex_key(word: bytes, argv: list[bytes]) -> bytes | None:
