@@ -506,7 +506,8 @@ class Engine:
             ks.ready.clear()
             for db, key in ready:
                 for session in waiters.queue(db, key):
-                    value = db.peek(key)
+                    # Looked at without deleting: a key born past its time stays for now.
+                    value = None if db.is_expired(key) else db.data.get(key)
                     if waiters.may_serve(session, value):
                         self._retry(session)
                     elif waiters.none_served_by(value):

@@ -567,3 +567,13 @@ def test_random_traffic_loses_and_doubles_nothing() -> None:
         client.engine.ks._check()
     assert popped + sum(client("LLEN", key) for key in keys) == pushed
     assert popped > 100
+
+
+def test_a_key_born_past_its_time_wakes_nobody_and_stays_for_now() -> None:
+    client = new_client(notify_keyspace_events="KEA")
+    waiter, listener = client.another(), client.another()
+    listener("PSUBSCRIBE", "__keyevent*")
+    waiter.send("BRPOPLPUSH", "l", "other", 1)
+    client("SET", "l", 1, "EXAT", 1)
+    assert not any(b"expired" in message[2] for message in listener.replies())
+    assert waiter.replies() == []
