@@ -175,18 +175,6 @@ class Waiters:
         """Number of distinct keys somebody waits for."""
         return sum(len(db.waiting) for db in self.ks.dbs)
 
-    @property
-    def removal_key_count(self) -> int:
-        """Number of distinct keys whose removal somebody waits for."""
-        return len(
-            {
-                (state.db.index, key)
-                for state in self._states()
-                if state.block.on_removal
-                for key in state.block.keys
-            }
-        )
-
     def _states(self) -> list[Blocked]:
         return [session.blocked for session in self.blocked if session.blocked is not None]
 

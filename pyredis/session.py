@@ -74,10 +74,8 @@ class Session:
         "address",
         "authenticated",
         "blocked",
-        "capabilities",
         "channels",
         "closing",
-        "commands",
         "created_ms",
         "db",
         "dirty_exec",
@@ -99,7 +97,6 @@ class Session:
         "obuf_soft_since_ms",
         "out",
         "patterns",
-        "pending",
         "postponed",
         "query_peak_bytes",
         "queued",
@@ -155,12 +152,9 @@ class Session:
         self.shard_channels: dict[bytes, None] = {}
         self.blocked: Blocked | None = None
         self.postponed = False  # its next command waits for the end of CLIENT PAUSE
-        self.pending = b""  # input that came while blocked
         self.last_command: Entry | None = None
-        self.commands = 0
         self.wanted_bytes = 0  # how much more the argument being read needs, when that is a lot
         self.query_peak_bytes = 0
-        self.capabilities: set[bytes] = set()
         self.wire: Any = None  # the shell's side of this session
 
     def output_bytes(self) -> int:
