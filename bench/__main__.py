@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from bench import compare, latency, memory, report, startup
+from bench import aof, compare, eviction, latency, memory, replication, report, startup
 from bench.client import ReplyError, info
 from bench.plan import SECTIONS
 from bench.servers import OURS, REDIS, Target, cores, pinned, running
 
 RESULTS = Path(__file__).parent / "results"
-CHOICES = (*(section.key for section in SECTIONS), "latency", "memory", "startup")
+OTHERS = ("aof", "eviction", "latency", "memory", "replication", "startup")
+CHOICES = (*(section.key for section in SECTIONS), *OTHERS)
 
 
 def arguments() -> argparse.Namespace:
@@ -55,6 +56,12 @@ def tables(
             yield latency.table(section.title, results)
     if "memory" in wanted:
         yield memory.table(targets, 200_000 if options.quick else 1_000_000, core)
+    if "aof" in wanted:
+        yield from aof.tables(targets, options.rounds, scale, core)
+    if "eviction" in wanted:
+        yield from eviction.tables(targets, options.rounds, scale, core)
+    if "replication" in wanted:
+        yield from replication.tables(targets, options.rounds, scale, core, cores()[1])
     if "startup" in wanted:
         yield startup.table(targets, 3 if options.quick else 7, core)
 

@@ -21,11 +21,14 @@ from compat.replies import show
 from compat.sequences import Step, corpus, text
 from compat.servers import Follower, Silence
 from compat.shrink import shrink
+from compat.workshop import end_on_signals
 from pyredis.server import command_table
 
 CORPUS = Path(__file__).parent / "corpus"
 _WIRE_EVERY = 4
 """In every so manieth sequence our process is asked too."""
+_NO_FEED_EVERY = 5
+"""In every so manieth sequence nobody listens for what replicas are to do, as mostly in life."""
 _LATE_SHARE = 0.0005
 """So many sequences may be disturbed by a machine that was busy for milliseconds; more fail."""
 _SHOWN = 10
@@ -45,6 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--failures", type=int, default=5, help="stop after so many bugs (5)")
     parser.add_argument("--no-corpus", action="store_true")
     options = parser.parse_args(arguments)
+    end_on_signals()
     run = Run(options)
     try:
         return run.all()
@@ -69,6 +73,7 @@ class Run:
         self.passing: list[str] = []  # differences that the same sequence did not show again
         self.started = time.monotonic()
         self.sequences = 0
+        self.streams = True
 
     def close(self) -> None:
         """End the servers."""
@@ -92,6 +97,7 @@ class Run:
             rng = Random(seed)
             small = rng.random() < 0.7
             wire = options.wire or (not options.no_wire and number % _WIRE_EVERY == 0)
+            self.streams = bool(number % _NO_FEED_EVERY)
             self.one(generator.sequence(rng), small, f"seed {seed}", wire)
         self.report()
         too_late = len(self.passing) > 2 + self.sequences * _LATE_SHARE
@@ -140,7 +146,7 @@ class Run:
     def attempt(self, steps: list[Step], small: bool) -> Difference | None:
         """Run a sequence; the difference found, or None."""
         try:
-            self.judge.run(steps, small)
+            self.judge.run(steps, small, self.streams)
         except Difference as difference:
             self.judge.reconnect()
             return difference

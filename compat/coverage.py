@@ -37,14 +37,11 @@ TRANSACTION: Final = ("MULTI", "EXEC", "DISCARD", "WATCH", "UNWATCH")
 LACKS: Final = {
     "ASKING": "answers as a node outside a cluster does, there is no cluster yet",
     "CLUSTER": "answers as a node outside a cluster does, there is no cluster yet",
-    "FAILOVER": "answers as a node without replicas does, there is no replication yet",
     "MODULE LOAD": "modules are native code and cannot be loaded here",
     "MODULE LOADEX": "modules are native code and cannot be loaded here",
     "READONLY": "answers as a node outside a cluster does, there is no cluster yet",
     "READWRITE": "answers as a node outside a cluster does, there is no cluster yet",
-    "REPLICAOF": "knows NO ONE, there is no replication yet",
     "SCRIPT DEBUG": "there is no debugger for scripts",
-    "SLAVEOF": "knows NO ONE, there is no replication yet",
 }
 """Commands, or containers, that are there to say what is not."""
 

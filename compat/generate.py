@@ -1,9 +1,10 @@
 """Sequences from the command specs.
 
-For every command the synopsis beside its handler gives the tree of its arguments (see
-``pyredis.usage``). ``_maker`` turns the tree into a function that writes one choice of
-arguments: which options, how many repetitions, which values. A value is drawn from a small
-pool by its name and type, so that keys, fields and members collide, and boundaries are met.
+For nearly every command (for the others see ``recipes.py``) the synopsis beside its handler
+gives the tree of its arguments (see ``pyredis.usage``). ``_maker`` turns the tree into a
+function that writes one choice of arguments: which options, how many repetitions, which
+values. A value is drawn from a small pool by its name and type, so that keys, fields and
+members collide, and boundaries are met.
 
 Wrong things come on purpose: keys that hold another type (each type has keys of its own, but
 one draw in six ignores that), junk in the place of an argument, arguments dropped, doubled
@@ -25,6 +26,7 @@ from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import Final
 
+from compat.recipes import OPENINGS, Recipe, all_recipes
 from compat.sequences import CLIENTS_MAX, Argv, Step
 from compat.undefined import SCATTERING
 from pyredis.commands.registry import Entry
@@ -270,7 +272,9 @@ class Generator:
         banned = _BANNED.split()
         self.weights = dict.fromkeys(_CREATORS.split(), 6.0) | _SELDOM
         self.near: list[bytes] = []  # keys of the focus, what generic commands are about
-        self.templates: dict[str, list[tuple[str, Template]]] = {}
+        self.has_users = False
+        self.inner: list[Template] = []  # what scripts call, and what is asked about
+        self.templates: dict[str, list[tuple[str, Template | Recipe]]] = {}
         self.blocking: list[Template] = []
         for entry in entries:
             spec = entry.spec
@@ -288,14 +292,36 @@ class Generator:
                 self.blocking.append(template)
             if "blocking" not in spec.flags or "readonly" in spec.flags or "GROUP" in spec.name:
                 self.templates.setdefault(spec.group, []).append((spec.name, template))
+        self.plain = [group for group in self.templates if group not in _GENERIC]
+        for group, recipe, weight in all_recipes(self._request, self._near):
+            if not (group in skip or (only and recipe.name not in only)):
+                self.weights[recipe.name] = weight
+                self.templates.setdefault(group, []).append((recipe.name, recipe))
         self.groups = [group for group in self.templates if group not in _GENERIC]
-        self.tables: dict[tuple[str, ...], tuple[list[Template], list[float]]] = {}
+        self.tables: dict[tuple[str, ...], tuple[list[Template | Recipe], list[float]]] = {}
 
-    def _table(self, focus: tuple[str, ...]) -> tuple[list[Template], list[float]]:
+    def _request(self, rng: Random) -> Argv:
+        """A request of an ordinary command, for a recipe."""
+        return rng.choice(self.inner).draw(rng) if self.inner else [b"PING"]
+
+    def _near(self, rng: Random) -> Argv:
+        return [rng.choice(self.near if rng.random() < 0.9 else _ALL_KEYS)]
+
+    def _choose_inner(self, rng: Random, focus: tuple[str, ...]) -> None:
+        groups = [group for group in focus if group in self.plain] or self.plain
+        chosen = [*rng.sample(groups, min(len(groups), 2)), "generic"]
+        self.inner = [
+            template
+            for group in chosen
+            for _name, template in self.templates.get(group, [])
+            if type(template) is Template and not (template.blocks or template.scatters)
+        ]
+
+    def _table(self, focus: tuple[str, ...]) -> tuple[list[Template | Recipe], list[float]]:
         """The commands to draw from, and the running sums of their weights."""
         table = self.tables.get(focus)
         if table is None:
-            templates: list[Template] = []
+            templates: list[Template | Recipe] = []
             sums: list[float] = []
             total = 0.0
             for group in dict.fromkeys((*focus, *_GENERIC)):
@@ -313,7 +339,11 @@ class Generator:
         focus = tuple(
             sorted(rng.sample(self.groups, min(len(self.groups), rng.choice((1, 1, 2, 3)))))
         )
+        self.has_users = "acl" in focus  # some may not be able to let time pass
+        if self.plain and not set(focus) & set(self.plain):
+            focus = tuple(sorted((*focus, rng.choice(self.plain))))
         templates, sums = self._table(focus)
+        self._choose_inner(rng, focus)
         self.near[:] = [
             key for group in focus for home in _homes(group) for key in KEYS.get(home, ())
         ]
@@ -327,6 +357,11 @@ class Generator:
         if "stream" in focus and rng.random() < 0.7:
             steps.append(Step(0, [_MAKE_GROUP]))
             steps.append(Step(0, [_MAKE_CONSUMER]))
+        steps += [
+            Step(0, [[*OPENINGS[group]]])
+            for group in focus
+            if group in OPENINGS and rng.random() < 0.7
+        ]
         for _ in range(rng.randint(*LENGTH)):
             if clients > 1 and rng.random() < 0.2:
                 client = rng.randrange(clients)
@@ -340,7 +375,7 @@ class Generator:
     def _commands(
         self,
         rng: Random,
-        templates: list[Template],
+        templates: list[Template | Recipe],
         sums: list[float],
         in_multi: list[bool],
         client: int,
@@ -365,7 +400,7 @@ class Generator:
             return [[b"WATCH", *rng.choices(self.near, k=rng.choice((1, 1, 2)))]]
         elif draw < 0.045:
             return [[rng.choice((b"UNWATCH", b"EXEC", b"DISCARD"))]]
-        elif draw < 0.06:
+        elif draw < 0.06 and not self.has_users:
             return [_expire_soon(rng, rng.choice(self.near)), _SLEEP]
         if draw > 0.995:
             return [

@@ -12,18 +12,21 @@ leader has it.
 
 At the end of a sequence every client is unblocked and reset, which also shows if a server
 has said more than it should; then keyspace events, statistics (hits, misses, changes,
-expired keys) and the whole dataset are compared.
+expired keys), the commands for replicas (see ``propagation.py``) and the whole dataset are
+compared.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
 
-from compat import differences, undefined
-from compat.replies import is_message, parse_all
+from compat import differences, propagation, undefined
+from compat.recipes import CLEANING, CLEANING_WIRE, DEFAULTS, inside, lasts
+from compat.replies import is_error, is_message, parse_all
 from compat.sequences import CLIENTS_MAX, Argv, Step, encode
 from compat.servers import (
     ENOUGH,
@@ -38,7 +41,9 @@ from compat.servers import (
 
 RESET: Final = [b"RESET"]
 _END: Final = [b"PUBLISH", ENOUGH, b""]
+_AFRESH: Final = [b"PUBLISH", b"__afresh", b""]  # a channel that nobody listens to
 _SLEEP: Final = [b"DEBUG", b"SLEEP"]
+_SCRIPT_AT: Final = re.compile(rb" script: [^ ,]+, on @user_\w+:\d+\.$")
 _CONTENT: Final[dict[bytes, Argv]] = {
     b"string": [b"GET"],
     b"list": [b"LRANGE", b"0", b"-1"],
@@ -83,6 +88,10 @@ class Difference(Exception):
         return f"{self.where} {word}"
 
 
+class _Over(Exception):
+    """From here on an explained difference makes others."""
+
+
 class Judge:
     """Compares one leader with one or two followers."""
 
@@ -96,20 +105,64 @@ class Judge:
         self.commands = 0
         self.checks = 0
         self.limits: dict[str, str] = {}
+        self.streams = True
 
     def reconnect(self) -> None:
         """Fresh connections everywhere, after a difference left them in some state."""
         self.leader.connect()
         for follower in self.followers:
             follower.connect()
+            self._skip_told(follower)
 
-    def run(self, steps: list[Step], small: bool) -> None:
-        """Run one sequence from empty databases. Raises Difference, or Silence at the worst."""
+    @staticmethod
+    def _skip_told(follower: Follower) -> None:
+        """Pass over what replicas have been told so far."""
+        follower.control.ask(*_AFRESH)
+        if follower.stream is not None:
+            follower.stream.until(_AFRESH)
+
+    def run(self, steps: list[Step], small: bool, streams: bool = True) -> None:
+        """Run one sequence from empty databases. Raises Difference, or Silence at the worst.
+
+        ``streams``: what replicas are told is compared, too. Otherwise nobody listens to our
+        engine, as nobody does to most servers.
+        """
+        self._clean(any(lasts(argv) for step in steps for argv in step.commands))
+        self.leader.feed(streams)
+        self.streams = streams
         before = self._prepare(SMALL if small else NORMAL)
-        for client, group in groupby(steps, key=lambda step: step.client):
-            self._turn(client, list(group))
-        self._finish({step.client for step in steps})
-        self._look(before, steps)
+        try:
+            for client, group in groupby(steps, key=lambda step: step.client):
+                self._turn(client, list(group))
+            self._finish({step.client for step in steps})
+            self._look(before, steps)
+        except _Over:
+            self.reconnect()
+        if any(session.closing for session in self.leader.clients):
+            self.reconnect()
+
+    def _clean(self, unclean_after: bool) -> None:
+        """Undo what earlier sequences left that FLUSHALL will not."""
+        if self.leader.unclean:
+            for argv in CLEANING:
+                reply = self.leader.ask(argv)
+            for user in parse_all(reply)[0]:
+                self.leader.ask([b"ACL", b"DELUSER", user])
+            self.leader.engine.config.set(list(DEFAULTS.items()))
+            self.limits = {}
+        for follower in self.followers:
+            if follower.unclean:
+                follower.control.send(CLEANING_WIRE)
+                for _ in CLEANING:
+                    users = follower.control.value()
+                for user in users:
+                    follower.control.ask(b"ACL", b"DELUSER", user)
+                settings = [word.encode() for pair in DEFAULTS.items() for word in pair]
+                follower.control.ask(b"CONFIG", b"SET", *settings)
+                follower.limits = {}
+                self._skip_told(follower)
+            follower.unclean = unclean_after
+        self.leader.unclean = unclean_after
 
     def _prepare(self, limits: dict[str, str]) -> list[list[int]]:
         """Set limits, empty the databases; returns the statistics from which to count."""
@@ -143,13 +196,13 @@ class Judge:
         session = leader.clients[client]
         part: list[Argv] = []
         for step in steps:
-            if session.blocked is not None:
+            if session.blocked is not None or session.closing:
                 return
             part += step.commands
             if part[-1][:2] == _SLEEP or "blocking" in _flags(leader, step.commands[0]):
                 self._part(client, part)
                 part = []
-        if part and session.blocked is None:
+        if part and session.blocked is None and not session.closing:
             self._part(client, part)
 
     def _part(self, client: int, commands: list[Argv]) -> None:
@@ -249,10 +302,25 @@ class Judge:
     ) -> None:
         if undefined.same(argv, expected, got):
             return
-        row = None if follower.ours else differences.explain(argv, expected, got)
+        row = None
+        called, several = inside(argv)
+        if several and type(expected) is type(got) is list and len(expected) == len(got):
+            for each, one, other in zip(called, expected, got, strict=False):
+                self._judge(follower, client, each, one, other, where)
+            return
+        if called and not several:
+            one, other = (_without_script(each) for each in (expected, got))
+            if undefined.same(called[0], one, other):
+                return
+            row = differences.explain(called[0], one, other)
+        row = row or differences.explain(argv, expected, got)
+        if follower.ours:
+            row = None
         if row is None:
             raise Difference(follower.name, client, argv, expected, got, where)
         self.explained[row.title] += 1
+        if row.ends:
+            raise _Over
 
     def _follow_queue(self, client: int, commands: list[Argv], chunks: list[bytes]) -> None:
         queue = self.queues[client]
@@ -266,6 +334,9 @@ class Judge:
         leader = self.leader
         for number in clients:
             session = leader.clients[number]
+            if session.closing:
+                self._check_closed(number)
+                continue
             if session.blocked is not None:
                 self._unblock(number)
             chunk = leader.run(session, [RESET])[0]
@@ -273,6 +344,13 @@ class Judge:
                 wire = follower.clients[number]
                 wire.send_argv(RESET)
                 self._expect(follower, wire, number, [RESET], [chunk], chunk)
+
+    def _check_closed(self, number: int) -> None:
+        """A client that our engine threw out was so elsewhere."""
+        for follower in self.followers:
+            if not follower.clients[number].is_closed():
+                argv = self.waiting[number]
+                raise Difference(follower.name, number, argv, "open", "closed", "connection")
 
     def _unblock(self, number: int) -> None:
         leader = self.leader
@@ -295,6 +373,7 @@ class Judge:
         self.checks += len(commands)
         leader.ask(_END)  # behind the look at the data, which lets keys expire
         events = leader.take(leader.listener)
+        told = self._told() if self.streams else []
         data = b"".join(map(encode, [INFO, *commands, _END]))
         answer = b"".join(chunks)
         for follower in self.followers:
@@ -312,6 +391,34 @@ class Judge:
             if not wire.match(answer):
                 self._dataset(follower, commands, chunks)
             wire.value()  # how many heard of the end
+            expected = follower.stream.until(_END) if follower.stream is not None else []
+            if self.streams:
+                self._stream(follower, expected, told, steps)
+
+    def _told(self) -> list[propagation.Told]:
+        """What our engine would have told replicas, without the mark at the end."""
+        told = self.leader.tap.commands()
+        assert told, "the mark was not propagated"
+        assert told[-1].argv == _END, f"propagated behind the mark: {told[-1]}"
+        return told[:-1]
+
+    def _stream(
+        self,
+        follower: Follower,
+        expected: list[propagation.Told],
+        got: list[propagation.Told],
+        steps: list[Step],
+    ) -> None:
+        """Compare what replicas are told."""
+        allowed = _allowed(steps)
+        found = propagation.difference(expected, got, allowed)
+        if found is None and len(expected) != len(got) and not follower.ours:
+            row = differences.PLACES_TOLD if allowed.groups else differences.POPS_TOLD
+            self.explained[row.title] += 1
+        if found is not None:
+            one, other = found
+            argv = (other or one or got[0]).argv
+            raise Difference(follower.name, 0, argv, str(one), str(other), "stream")
 
     def _events(self, follower: Follower, events: list[Any]) -> None:
         seen: list[Any] = []
@@ -377,6 +484,20 @@ class Judge:
                 self._judge(follower, 0, argv, expected, got, "dataset")
 
 
+def _allowed(steps: list[Step]) -> propagation.Allowed:
+    words = {argv[0].upper() for step in steps for argv in step.commands if argv}
+    pops = b"SPOP" in words
+    lazily = pops or not words.isdisjoint((b"RESTORE", b"RESTORE-ASKING"))
+    return propagation.Allowed(pops, lazily, b"XREADGROUP" in words)
+
+
+def _without_script(reply: Any) -> Any:
+    """An error without the name of the script that it came through."""
+    if not is_error(reply):
+        return reply
+    return "-", _SCRIPT_AT.sub(b"", reply[1])
+
+
 def _queue(queue: list[Argv], argv: Argv, chunk: bytes) -> None:
     """Follow what EXEC would run."""
     if chunk == b"+QUEUED\r\n":
@@ -387,6 +508,8 @@ def _queue(queue: list[Argv], argv: Argv, chunk: bytes) -> None:
 
 def _event(message: Any) -> bytes:
     """``event key`` or ``key event`` and the database of a message."""
+    if message[:1] != [b"pmessage"]:
+        return repr(message).encode()
     return b"%b %b" % (message[2], message[3])
 
 

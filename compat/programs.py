@@ -25,6 +25,7 @@ from typing import Final
 
 from compat.workshop import (
     OURS,
+    end_on_signals,
     node_environment,
     python_environment,
     reference_command,
@@ -93,6 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", choices=names, action="append", help="may be repeated")
     parser.add_argument("--reference", action="store_true", help="run on redis-server instead")
     options = parser.parse_args(arguments)
+    end_on_signals()
     command = reference_command() if options.reference else OURS
     failed = []
     for program in PROGRAMS:

@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from compat.differences import sent
+from compat.propagation import FeedTap, ReplicaTap
+from compat.recipes import inside
 from compat.replies import Incomplete, parse
 from compat.sequences import CLIENTS_MAX, encode
 from compat.undefined import specified
@@ -38,6 +40,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PATIENCE_S = 1.0
 """How long a reply that the leader gave may take with a follower."""
 
+_START_S = 20
 LISTEN = [b"PSUBSCRIBE", b"__key*__:*", b"__end"]
 ENOUGH = b"__end"
 STATISTICS = ("rdb_changes_since_last_save", "keyspace_hits", "keyspace_misses", "expired_keys")
@@ -76,6 +79,8 @@ class Leader:
         config.enable_debug_command = "yes"
         self.engine = Engine(config, self.clock, random.Random(seed), command_table())
         self.engine.host = _SleepyHost(self.clock)
+        self.tap = FeedTap()
+        self.unclean = False  # the last sequence may have left scripts, users or settings
         self.connect()
 
     def connect(self) -> None:
@@ -91,6 +96,12 @@ class Leader:
         )
         engine.end_batch()
         self.ask(LISTEN, self.listener)
+
+    def feed(self, wanted: bool) -> None:
+        """Have the tap told what replicas would be, or nobody."""
+        self.tap.commands()
+        self.engine.feeds[:] = [self.tap] if wanted else []
+        self.engine.observe()
 
     def follow_time(self) -> None:
         """Set the clock to the machine's."""
@@ -109,7 +120,7 @@ class Leader:
         for at, argv in enumerate(commands):
             db, queued = session.db, session.multi is not None
             gone = bool(db.expires) and min(db.expires.values()) <= self.clock.time_ms
-            if not (specified(argv, db.data, gone, queued) and sent(argv, db.data, queued)):
+            if not _is_fit(argv, db.data, gone, queued):
                 commands[at] = argv = [b"PING"]
             engine.feed(session, encode(argv))
             chunks.append(b"".join(out))
@@ -150,6 +161,16 @@ class Leader:
         return [ks.dirty, ks.hits, ks.misses, ks.expired]
 
 
+def _is_fit(argv: list[bytes], data: dict[bytes, Any], gone: bool, queued: bool) -> bool:
+    """Whether a request, and what it has scripts call, has a defined effect on both servers."""
+    called, _several = inside(argv)
+    return (
+        specified(argv, data, gone, queued)
+        and sent(argv, data, queued)
+        and all(specified(each, data, gone, True) and sent(each, data, True) for each in called)
+    )
+
+
 class Wire:
     """One connection to a follower."""
 
@@ -163,11 +184,14 @@ class Wire:
 
     def send_argv(self, argv: list[bytes]) -> None:
         """Send one command."""
-        self.socket.sendall(encode(argv))
+        self.send(encode(argv))
 
     def send(self, data: bytes) -> None:
         """Send encoded commands."""
-        self.socket.sendall(data)
+        try:
+            self.socket.sendall(data)
+        except OSError:
+            raise Silence("an open connection") from None
 
     def _more(self) -> None:
         try:
@@ -213,6 +237,17 @@ class Wire:
         self.send_argv(list(argv))
         return self.value()
 
+    def is_closed(self) -> bool:
+        """Whether the server has hung up; what it said before is dropped."""
+        try:
+            while self.socket.recv(1 << 16):
+                pass
+        except TimeoutError:
+            return False
+        except OSError:
+            pass
+        return True
+
     def close(self) -> None:
         """Close the connection."""
         self.socket.close()
@@ -230,22 +265,32 @@ class Follower:
         self.folder = tempfile.mkdtemp(prefix="compat-")
         self.process = subprocess.Popen(
             [*command, "--port", str(self.port), "--save", "", "--bind", "127.0.0.1",
-             "--dir", self.folder, "--enable-debug-command", "yes"],
+             "--dir", self.folder, "--enable-debug-command", "yes",
+             "--repl-diskless-sync-delay", "0", "--repl-timeout", "1000000"],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT,
             env={**os.environ, "TZ": "UTC"},
         )  # fmt: skip
-        deadline = time.monotonic() + 20
         self.wires: list[Wire] = []
+        self.stream: ReplicaTap | None = None  # what its replicas are told
         self.limits: dict[str, str] = {}  # the settings last made
+        self.unclean = False  # as with the leader
+        try:
+            self._await_start()
+            self.control.ask(b"DEBUG", b"SET-ACTIVE-EXPIRE", b"0")
+            self.stream = ReplicaTap(self.port)
+        except BaseException:  # a signal, too
+            self.close()
+            raise
+
+    def _await_start(self) -> None:
+        deadline = time.monotonic() + _START_S
         while not self.wires:
             try:
                 self.connect()
             except OSError:
                 if time.monotonic() > deadline or self.process.poll() is not None:
-                    self.close()
                     raise
                 time.sleep(0.02)
-        self.control.ask(b"DEBUG", b"SET-ACTIVE-EXPIRE", b"0")
 
     @classmethod
     def reference(cls) -> Follower:
@@ -283,6 +328,8 @@ class Follower:
         """End the process."""
         for wire in self.wires:
             wire.close()
+        if self.stream is not None:
+            self.stream.close()
         self.process.kill()
         self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -14,8 +14,7 @@ import platform
 import random
 import signal
 import sys
-import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pyredis import process, proctitle
@@ -31,6 +30,7 @@ from pyredis.configfile import (
     resolve_dir,
     rewrite_file,
 )
+from pyredis.defects import story
 from pyredis.engine import Engine
 from pyredis.log import Log
 from pyredis.net.listeners import ListenError
@@ -42,6 +42,7 @@ from pyredis.persistence.snapshot import ForkedChildren
 from pyredis.ports import SystemClock
 from pyredis.resp import Error
 from pyredis.server import command_table
+from pyredis.shutdown import Wishes
 from pyredis.unixhost import UnixHost
 from pyredis.version import REDIS_VERSION, VERSION
 
@@ -94,24 +95,10 @@ def load_config(arguments: Sequence[str]) -> tuple[Config, str | None]:
 
 def _refuse_absent(config: Config) -> None:
     """What this version cannot do must not look as if it were done. Raises FatalConfigError."""
-    for name, is_set in (
-        ("appendonly", config.appendonly),
-        ("replicaof", config.replicaof is not None),
-        ("cluster-enabled", config.cluster_enabled),
-    ):
+    for name, is_set in (("cluster-enabled", config.cluster_enabled),):
         if is_set:
             reason = f"Fatal error, '{name}' is not part of this version of {PROGRAM}"
             raise FatalConfigError(reason, reason)
-
-
-def _refuse_append_only(config: Config) -> None:
-    if config.appendonly:
-        raise ConfigError(f"the append-only file is not part of this version of {PROGRAM}")
-
-
-def _warn_of_maxmemory(config: Config, log: Log) -> None:
-    if config.maxmemory:
-        log("warning", "maxmemory is set, but this version neither evicts keys nor refuses writes.")
 
 
 def _rename(table: Table, words: tuple[str, ...]) -> None:
@@ -185,11 +172,12 @@ def serve(config: Config, path: str | None, arguments: Sequence[str]) -> int:
     pid_path = config.pidfile or ("/var/run/redis.pid" if config.daemonize else "")
     if pid_path:
         process.write_pid_file(pid_path, log)
-    process.set_oom_score(config)
+    oom_score = process.OomScore(config)
+    oom_score.apply(oom_score.PRIMARY)
 
     loop = _new_loop()
     asyncio.set_event_loop(loop)
-    loop.set_exception_handler(lambda loop, context: _report_defect(context, log))
+    loop.set_exception_handler(lambda loop, context: _report_defect(context, log, config))
     supervisor = "upstart" if config.supervised == "upstart" else "systemd"
     host = UnixHost(log, home, supervisor if supervised else "no", lambda: config.use_exit_on_panic)
     rng = random.Random(os.urandom(16))
@@ -215,9 +203,6 @@ def serve(config: Config, path: str | None, arguments: Sequence[str]) -> int:
 
     server = Server(engine, config, loop, log, leave)
     start_up_text(config, log)
-    _warn_of_maxmemory(config, log)
-    config.subscribe(("appendonly",), lambda: _refuse_append_only(config))
-    config.subscribe(("maxmemory",), lambda: _warn_of_maxmemory(config, log))
 
     def show_title() -> None:
         proctitle.show(proctitle.title(config, PROGRAM, engine.mode, path or ""))
@@ -246,13 +231,34 @@ def serve(config: Config, path: str | None, arguments: Sequence[str]) -> int:
             os.close(fd)
         log.role = "C"
         proctitle.show(title)
-        process.set_oom_score(config, child=True)
+        oom_score.apply(oom_score.CHILD)
 
-    engine.saver.connect(WorkingDirectory(), ForkedChildren(log, on_child))
-    # Said from inside the loop: from then on a signal finds its handler at work.
-    load_data(
-        loop, server, engine, log, lambda: _announce(config, log, supervisor), lambda: leave(1)
+    def watch(fd: int, on_readable: Callable[[], None] | None) -> None:
+        if on_readable is None:
+            loop.remove_reader(fd)
+        else:
+            loop.add_reader(fd, server.batch, on_readable)
+
+    def on_ready() -> None:
+        engine.replication.begin()
+        _announce(config, log, supervisor)
+        server.wake()
+
+    engine.child.connect(
+        ForkedChildren(log, on_child, watch, lambda: config.hide_user_data_from_log)
     )
+    engine.saver.connect(WorkingDirectory())
+    engine.aof.connect(WorkingDirectory())
+
+    def on_role() -> None:
+        log.role = "M" if engine.role == "master" else "S"
+        oom_score.apply(oom_score.PRIMARY if engine.role == "master" else oom_score.REPLICA)
+
+    engine.replication.on_role = on_role
+    if config.replicaof is not None:
+        engine.replication.begin_as_replica(*config.replicaof)
+    # Said from inside the loop: from then on a signal finds its handler at work.
+    load_data(loop, server, engine, log, on_ready, lambda: leave(1))
     _handle_signals(loop, engine, server, log)
     _tame_garbage_collector()
     try:
@@ -271,10 +277,10 @@ def serve(config: Config, path: str | None, arguments: Sequence[str]) -> int:
     return status
 
 
-def _report_defect(context: dict[str, Any], log: Log) -> None:
+def _report_defect(context: dict[str, Any], log: Log, config: Config) -> None:
     """What a callback of the loop failed with goes into the log, as a crash would."""
     error = context.get("exception")
-    stack = "".join(traceback.format_exception(error)) if error is not None else ""
+    stack = story(config.hide_user_data_from_log, error) if error is not None else ""
     log("warning", f"=== BUG REPORT: {context.get('message', '')}\n{stack}")
 
 
@@ -309,12 +315,11 @@ def _handle_signals(
         by_interrupt = number == signal.SIGINT
         flags = config.shutdown_on_sigint if by_interrupt else config.shutdown_on_sigterm
         engine.begin_batch()
+        wishes = Wishes("save" in flags, "nosave" in flags, "now" in flags, "force" in flags)
         try:
-            saver.prepare_exit("save" in flags, "nosave" in flags, "force" in flags)
+            engine.shutdown.ask(wishes)
         except Error:
             asked = False  # the log says why; the server goes on
-            return
-        engine.exit_status = 0
         server.wake()
 
     def on_signal(number: int, frame: object) -> None:

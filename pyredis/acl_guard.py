@@ -71,7 +71,8 @@ def denial_text(
         return b"User %b has no permissions to run the '%b' command" % (user, entry.name.encode())
     what = denial.reason.encode()
     if verbose:
-        return b"User %b has no permissions to access the '%b' %b" % (user, argv[denial.at], what)
+        name = argv[denial.at].partition(b"\0")[0]  # a C string
+        return b"User %b has no permissions to access the '%b' %b" % (user, name, what)
     return b"No permissions to access a %b" % what
 
 

@@ -213,6 +213,7 @@ class Settings:
     # -- log
     loglevel: str = choice("notice", "debug verbose notice warning")
     logfile: str = text("", change=AT_START)
+    hide_user_data_from_log: bool = yes_no(False)
     syslog_enabled: bool = yes_no(False, change=AT_START)
     syslog_ident: str = text("redis", change=AT_START)
     syslog_facility: str = choice(
@@ -230,6 +231,8 @@ class Settings:
     socket_mark_id: int = number(0, 0, UINT_MAX, change=AT_START)
     timeout: int = number(0)
     maxclients: int = number(10000, 1, UINT_MAX)
+    max_new_connections_per_cycle: int = number(10, 1, 1000)
+    max_new_tls_connections_per_cycle: int = number(1, 1, 1000)
     protected_mode: bool = yes_no(True)
     client_output_buffer_limit: BufferLimits = special(
         OutputBufferLimits(),
@@ -313,6 +316,7 @@ class Settings:
     dbfilename: str = special(Text(check=check.dbfilename), "dump.rdb", change=PROTECTED)
     rdbcompression: bool = yes_no(True)
     rdbchecksum: bool = yes_no(True, change=AT_START)
+    rdb_version: int = number(10, 9, 12)  # ours: the version of the format that is written
     rdb_save_incremental_fsync: bool = yes_no(True)
     rdb_del_sync_files: bool = yes_no(False)
     rdb_key_save_delay: int = number(0, INT_MIN, hidden=True)
@@ -333,6 +337,7 @@ class Settings:
     auto_aof_rewrite_min_size: int = size(64 * _MB)
     aof_rewrite_incremental_fsync: bool = yes_no(True)
     aof_load_truncated: bool = yes_no(True)
+    aof_load_corrupt_tail_max_size: int = size(0)
     aof_use_rdb_preamble: bool = yes_no(True)
     aof_timestamp_enabled: bool = yes_no(False)
     aof_disable_auto_gc: bool = yes_no(False)
@@ -366,6 +371,7 @@ class Settings:
     repl_disable_tcp_nodelay: bool = yes_no(False)
     repl_backlog_size: int = size(_MB, 1, clamp=(16 * _KB, LONG_MAX))
     repl_backlog_ttl: int = number(3600, 0, LONG_MAX)
+    startup_guard: bool = yes_no(False)  # ours: see replication/guard.py
     min_replicas_to_write: int = number(0, aliases=("min-slaves-to-write",))
     min_replicas_max_lag: int = number(10, aliases=("min-slaves-max-lag",))
     propagation_error_behavior: str = choice("ignore", "ignore panic panic-on-replicas")

@@ -42,10 +42,13 @@ class Context:
         """Whether the client speaks RESP3: for the few replies that differ in shape."""
         return self.session.resp3
 
-    def propagate(self, *argv: bytes) -> None:
-        """Replicas and the AOF get this command instead of the request. May be called often."""
+    def propagate(self, *argv: bytes, only: str = "") -> None:
+        """Replicas and the AOF get this command instead of the request. May be called often.
+
+        ``only`` is "aof" or "replicas" where the other is to get nothing.
+        """
         if self.ks.feeds:
-            self.ks.propagate(self.db.index, argv)
+            self.ks.propagate(self.db.index, argv, only=only)
 
     def propagate_nothing(self) -> None:
         """Replicas and the AOF get nothing for this request, though it counted as a change."""

@@ -13,19 +13,23 @@ with its counters, the reply, and the closing of its unit of effects.
 
 from __future__ import annotations
 
-import traceback
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from pyredis import hotpath
+from pyredis.account import Account
 from pyredis.acl import Acl
 from pyredis.acl_guard import Guard
 from pyredis.blocking import Waiters
+from pyredis.client_memory import ClientMemory
 from pyredis.commands.registry import Entry, Table
 from pyredis.context import Context
+from pyredis.defects import story
+from pyredis.evict import Evictor
 from pyredis.expire import ActiveExpire
 from pyredis.follow import follow_config
-from pyredis.gates import POSTPONED, Pause, gates_for, misfit
+from pyredis.gates import SERVER_GATES, Pause, gates_for, misfit
 from pyredis.host import Host
 from pyredis.keyspace import TOUCH_LFU, TOUCH_LRU, TOUCH_NOT, Database, Keyspace
 from pyredis.keyspecs import find_keys
@@ -34,8 +38,11 @@ from pyredis.lazyfree import LazyFree
 from pyredis.limits import ATTACK_LOG_MS, abort_attack, check_input, check_output, refuse
 from pyredis.memory import MemoryMeter
 from pyredis.metrics import Metrics
+from pyredis.persistence.aof_keeper import AofKeeper
+from pyredis.persistence.child import ChildKeeper
 from pyredis.persistence.saver import Saver
 from pyredis.pubsub import PubSub
+from pyredis.replication.node import Replication
 from pyredis.resp import (
     NO_REPLY,
     Error,
@@ -45,6 +52,7 @@ from pyredis.resp import (
     encode_into,
 )
 from pyredis.scripting.manager import Scripting
+from pyredis.serving import Serving
 from pyredis.session import (
     REPLY_OFF,
     REPLY_ON,
@@ -54,6 +62,7 @@ from pyredis.session import (
     Block,
     Session,
 )
+from pyredis.shutdown import Shutdown
 from pyredis.stats import Stats
 from pyredis.switches import Switches
 from pyredis.tracking import Tracking
@@ -62,6 +71,7 @@ from pyredis.watch import Watches
 
 if TYPE_CHECKING:
     from pyredis.config import Config
+    from pyredis.machine import Action, Event
     from pyredis.ports import Clock, Rng
 
 _UNMONITORED: Final = frozenset(("skip_monitor", "admin"))
@@ -100,8 +110,6 @@ class Engine:
         self.ks.set_time(clock.now_ms())
         self.started_ms = self.ks.now_ms
         self.run_id = f"{rng.getrandbits(160):040x}"
-        self.replid = f"{rng.getrandbits(160):040x}"  # names the history of the data
-        self.replid2 = "0" * 40  # the history it came from
         self.mode = "cluster" if config.cluster_enabled else "standalone"
         self.role = "master"  # or "replica"
         # The shell puts a source here that is fit for secrets.
@@ -111,13 +119,16 @@ class Engine:
         self.sessions: dict[int, Session] = {}
         self.next_id = 1
         self.waiters = Waiters(self.ks)
+        self.serving = Serving(self)
         self.pubsub = PubSub(self.push)
         self.watches = Watches(self.observe)
         self.tracking = Tracking(self.sessions, self.push, rng)
         self.expire = ActiveExpire(self.ks, clock, self.close_unit)
         self.lazyfree = LazyFree(clock)
         self.ks.free = self.lazyfree.add
-        self.memory = MemoryMeter(self.host)
+        self.account = Account(self.ks, clock)
+        self.memory = MemoryMeter(self)
+        self.client_memory = ClientMemory(self)
         self.metrics = Metrics(self)
         self.latency = LatencyMonitor()
         self.switches = Switches()
@@ -132,23 +143,31 @@ class Engine:
         self.config_path: str | None = None
         self.rewrite_config: Callable[[], None] | None = None  # raises OSError
         self.arguments: list[str] = []
+        self.evictor = Evictor(self)
+        self.child = ChildKeeper(self)
         self.saver = Saver(self)
+        self.replaced: list[Callable[[], None]] = []  # told when all data are others'
+        self.aof = AofKeeper(self)
+        self.replication = Replication(self)
+        self.shutdown = Shutdown(self)
         self.cron_jobs: list[Callable[[], None]] = [
             self.metrics.sample,
             self.memory.sample,
+            self.client_memory.tick,
+            self.evictor.tick,
+            self.child.cron,
+            self.aof.cron,
             self.saver.cron,
+            self.replication.primary.cron,
         ]
         self.ctx = Context(self, config, self.ks, rng)
         self.slow_ns = 10_000_000  # what takes longer is the slow log's or the latency monitor's
         self.slowlog_ns = 10_000_000
         self._with_output: list[Session] = []
         self.running: Session | None = None
-        self._deferred: list[tuple[Session, bytes]] = []
-        self._resumed: list[Session] = []
+        self.deferred: list[tuple[Session, bytes]] = []
         self.clock_ns = clock.steady_ns
         self.notify_flags: frozenset[str] = frozenset()
-        self._serving = False
-        self._pause_lifted = False
         self.attack_logged_ms = -ATTACK_LOG_MS
         follow_config(self)
 
@@ -174,6 +193,7 @@ class Engine:
         if self.sessions.pop(session.id, None) is None:
             return
         session.closing = "now"
+        self.client_memory.forget(session)
         session.postponed = False
         self.waiters.release(session)
         self.watches.unwatch(session)
@@ -182,6 +202,10 @@ class Engine:
         if session.monitor:
             del self.monitors[session]
             self.refresh_all()
+        if session.replica is not None:
+            self.replication.primary.forget(session)
+        if session.from_primary:
+            self.replication.session_gone(session)
         session.multi = None
         session.out.clear()
 
@@ -192,25 +216,25 @@ class Engine:
 
     def end_batch(self) -> None:
         """Serve what time has brought: deadlines of blocked clients, ends of pauses."""
-        now_ms = self.ks.now_ms
-        for session in self.waiters.alarmed(now_ms):
-            if session.blocked is not None:
-                self._retry(session)
-        for session in self.waiters.expired(now_ms):
-            self.unblock(session)
-        if self._pause_lifted or (self.pause.active and self.pause.expire(now_ms)):
-            self._resume_paused()
+        self.serving.serve_times()
+        self.replication.end_batch()
+        if self.shutdown.waiting:
+            self.shutdown.check()
+        self.serving.serve_paused()
         if self.ks.after:
             self.close_unit()
         if self.expire.pressed:
             self.expire.run("fast", self.config.hz, self.config.active_expire_effort)
-        while self._resumed:
-            session = self._resumed.pop(0)
-            if not session.closing and session.blocked is None:
-                self._drain(session)
-                self._queue_output(session)
+        self.serving.resume()
+        self.replication.ask_replicas()
+        if self.client_memory.limit_bytes:
+            self.client_memory.turn()
+        if self.evictor.on:
+            self.evictor.turn()
         if self.tracking.clients:
             self.tracking.end_batch()
+        if self.aof.feed.file is not None:
+            self.aof.end_batch()
 
     def cron(self) -> None:
         """The chores. The shell calls it ``hz`` times a second between begin and end of a batch."""
@@ -229,8 +253,20 @@ class Engine:
 
     def deadline_ms(self) -> int | None:
         """When ``end_batch`` has to run next even if no input comes, None if it need not."""
-        ends = (self.waiters.next_deadline_ms(), self.pause.end_ms())
+        if self.evictor.unfinished:
+            return self.ks.now_ms
+        ends = (
+            self.waiters.next_deadline_ms(),
+            self.pause.end_ms(),
+            self.replication.deadline(),
+            self.shutdown.end_ms,
+        )
         return min((end for end in ends if end is not None), default=None)
+
+    @property
+    def has_output(self) -> bool:
+        """Whether output has come up since ``take_output``."""
+        return bool(self._with_output)
 
     def take_output(self) -> list[Session]:
         """The sessions with bytes in ``out``, each once, for the shell to send all of it."""
@@ -241,7 +277,22 @@ class Engine:
             session.last_ms = now_ms
             if session.measured_pieces:
                 session.measured_bytes = session.measured_pieces = 0
+        if self.client_memory.limit_bytes:
+            self.client_memory.stale.update(dict.fromkeys(sessions))
         return sessions
+
+    def deliver(self, event: Event) -> None:
+        """Something has happened to a link that ``take_actions`` asked for."""
+        self.replication.deliver(event)
+
+    def take_actions(self) -> list[Action]:
+        """What is to be done with links to other servers, in order."""
+        return self.replication.take_actions() if self.replication.actions else []
+
+    def refill(self, session: Session) -> None:
+        """All output of a session is sent: if it is being sent a file, the next piece follows."""
+        if session.source is not None:
+            session.source()
 
     def take_doomed(self) -> list[Session]:
         """The sessions to close: at once, or ("reply") when their output is sent."""
@@ -271,15 +322,19 @@ class Engine:
             data = hotpath.run(self, session, data)
         if data:
             reader.receive(data)
-            self._drain(session)
-        self._queue_output(session)
+            self.drain(session)
+        self.queue_output(session)
 
     # The careful path
 
-    def _drain(self, session: Session) -> None:
+    def drain(self, session: Session) -> None:
         """Run the requests the exact reader has, until it has none or the session stops."""
         reader = session.reader
         bulk_max_bytes = self.config.proto_max_bulk_len
+        if session.from_primary:
+            bulk_max_bytes = sys.maxsize  # what it has taken has to be taken here
+        elif session.replica is not None:
+            session.replica.acked_ms = self.now_ms  # a newline is a sign of life, too
         while session.blocked is None and not session.closing:
             try:
                 known = session.authenticated or self.acl.open
@@ -300,14 +355,14 @@ class Engine:
         ctx = self.ctx
         ctx.session = self.running = session
         ctx.db = session.db
-        entry, reply = self._admit(session, argv)
+        entry, reply = self.admit(session, argv)
         if entry is not None:
             session.last_command = entry
             if reply is None:
                 reply = self.call(session, entry, argv)
         if type(reply) is Block:
             assert entry is not None
-            self.park(session, reply, entry, argv)
+            self.serving.park(session, reply, entry, argv)
         else:
             self.reply(session, reply)
         if self.ks.after:
@@ -316,7 +371,7 @@ class Engine:
         if session.tracker is not None:
             self.tracking.command_over(session, entry)
 
-    def _admit(self, session: Session, argv: list[bytes]) -> tuple[Entry | None, Any]:
+    def admit(self, session: Session, argv: list[bytes]) -> tuple[Entry | None, Any]:
         """The entry to run and None; or a reply that stands in for running it."""
         entry = self.table.find(argv)
         if entry is None and argv[0].lower() in _OF_BROWSERS:
@@ -354,7 +409,7 @@ class Engine:
         """
         ks = self.ks
         unit = ks.unit
-        unit.begin_command()
+        unit.begin_command(ks.dirty)
         ctx = self.ctx
         ctx.argv = argv
         mode = ks.touch_mode
@@ -377,6 +432,8 @@ class Engine:
             ks.touch_mode = mode if mode == TOUCH_NOT else TOUCH_LFU if lfu else TOUCH_LRU
         if type(reply) is Block and unit.depth:
             reply = reply.on_timeout
+            if callable(reply):
+                reply = reply()
         if type(reply) is not Block:
             entry.latency[spent_ns.bit_length()] += 1
             entry.duration_ns += spent_ns
@@ -387,8 +444,10 @@ class Engine:
             self.stats.show_to_monitors(self, session, argv)
         if ctx.secrets:
             ctx.secrets = frozenset()
-        if unit.dirty or unit.explicit:
-            unit.end_command(db_index, tuple(argv))
+        if ks.feeds:
+            unit.end_command(ks.dirty, db_index, tuple(argv))
+            if unit.commands:
+                ks.after = True
         if unit.depth and unit.changes:
             # Inside EXEC and scripts events come between the commands, as messages do.
             changes, unit.changes = unit.changes, []
@@ -415,6 +474,9 @@ class Engine:
         self.tracking.remember(session, [argv[key.at] for key in find_keys(entry.spec, argv)])
 
     def reply(self, session: Session, reply: Any) -> None:
+        if session.replica is not None and reply is not NO_REPLY and session.replica.attached:
+            self.replication.primary.misused(session)  # it would come between the stream's bytes
+            return
         mode = session.reply_mode
         if mode in (REPLY_OFF, REPLY_SKIP):
             # Confirmations of SUBSCRIBE are messages and come through.
@@ -431,13 +493,16 @@ class Engine:
     def after_command(self, session: Session, argv: list[bytes]) -> None:
         """Close the unit of the command that has just run, unless an outer one is open."""
         unit = self.ks.unit
-        if unit.dirty or unit.explicit:
-            unit.end_command(session.db.index, tuple(argv))
+        if self.ks.feeds:
+            unit.end_command(self.ks.dirty, session.db.index, tuple(argv))
         self.ctx.secrets = frozenset()
         if unit.depth == 0:
             self.close_unit()
-            if self._deferred:
-                self._flush_deferred()
+            if self.deferred:
+                self.flush_deferred()
+            ledger = session.db.ledger
+            if ledger is not None and ledger.bytes > ledger.hard:
+                self.evictor.make_room()
 
     def close_unit(self) -> None:
         """Derive everything from the recorded changes, then serve whom they concern.
@@ -452,18 +517,15 @@ class Engine:
             if unit.changes:
                 changes, unit.changes = unit.changes, []
                 self.announce(changes)
-            if unit.limits:
-                kinds = [getattr(feed, "kind", "") for feed in self.feeds]
-                limited = unit.take_commands_for(kinds)
-                for feed, commands in zip(self.feeds, limited, strict=True):
-                    if commands:
-                        feed(commands)
-            elif unit.commands:
-                commands = unit.take_commands()
-                for feed in self.feeds:
-                    feed(commands)
-            if ks.ready and not self._serving:
-                self._serve_ready()
+            if unit.commands:
+                unit.hand_out(self.feeds)
+            if ks.ready and not self.serving.busy:
+                self.serving.serve_ready()
+
+    def spread(self, db_index: int, wire: bytes) -> None:
+        """Give requests that are to be executed elsewhere as they came to all feeds."""
+        for feed in self.feeds:
+            feed.take(db_index, wire)
 
     def announce(self, changes: list[tuple[Database, bytes, str]]) -> None:
         """Tell WATCH, trackers and subscribers of changes."""
@@ -483,136 +545,48 @@ class Engine:
                     channel = b"__keyevent@%d__:%b" % (db.index, event.encode())
                     self.pubsub.publish(channel, key)
 
-    # Blocked clients
-
-    def park(self, session: Session, block: Block, entry: Entry, argv: list[bytes]) -> None:
-        """Let a client wait; its input is kept until the wait ends."""
-        session.postponed = block is POSTPONED
-        self.waiters.block(session, block, entry, argv, self.clock_ns())
-        self.ks.unit.begin_command()
-
-    def _serve_ready(self) -> None:
-        """Let clients that wait for keys try again, key by key, first come, first served.
-
-        Keys that become ready meanwhile (BLMOVE's destination) have their turn afterwards.
-        """
-        ks = self.ks
-        waiters = self.waiters
-        running = self.running
-        self._flush_deferred()  # what the running client is owed so far comes first
-        self._serving = True
-        while ks.ready:
-            ready = list(ks.ready)
-            ks.ready.clear()
-            for db, key in ready:
-                for session in waiters.queue(db, key):
-                    # Looked at without deleting: a key born past its time stays for now.
-                    value = None if db.is_expired(key) else db.data.get(key)
-                    if waiters.may_serve(session, value):
-                        self._retry(session)
-                    elif waiters.none_served_by(value):
-                        break
-        self._serving = False
-        self.running = running
-
-    def _retry(self, session: Session) -> None:
-        """Run a blocked client's command again; it stays in its place if it still must wait.
-
-        It is admitted anew: memory, rights and roles may have changed since. The run is a
-        unit of its own, inside the turn of the client that made the key.
-        """
-        state = session.blocked
-        assert state is not None
-        ctx = self.ctx
-        ctx.session = self.running = session
-        ctx.db = session.db
-        reply = self._admit(session, state.argv)[1] if session.gates else None
-        if reply is None:
-            reply = self.call(session, state.entry, state.argv, again=True)
-        if reply is POSTPONED:  # a pause has begun: it will start afresh when that ends
-            self.waiters.release(session)
-            self.park(session, reply, state.entry, state.argv)
-        elif type(reply) is Block:
-            self.ks.unit.begin_command()
-            self.waiters.set_alarm(session, reply.again_ms)
-        else:
-            self.waiters.release(session)
-            self.reply(session, reply)
-            self._resumed.append(session)
-            self._queue_output(session)
-        if self.ks.after:
-            self.close_unit()
-            if self._deferred:
-                self._flush_deferred()
-        self.running = None
-        if session.tracker is not None:
-            self.tracking.command_over(session, state.entry)
-
-    def unblock(self, session: Session, error: str = "") -> bool:
-        """End a wait from outside: with the timeout reply or an error. False if none was.
-
-        A client that is only postponed by a pause is left alone. The command counts as run.
-        """
-        state = session.blocked
-        if state is None or session.postponed:
-            return False
-        self.waiters.release(session)
-        state.entry.latency[0] += 1
-        if error:
-            problem = Error(error)
-            state.entry.failed += 1
-            self.stats.count_error(problem)
-            self.reply(session, problem)
-        else:
-            self.reply(session, state.block.on_timeout)
-        if session.tracker is not None:
-            self.tracking.command_over(session, state.entry)
-        self._resumed.append(session)
-        self._queue_output(session)
-        return True
-
-    def set_pause(self, reason: str, until_ms: int, all_commands: bool) -> None:
-        """Hold up commands (or only writes) of all clients until then."""
-        self.pause.set(reason, until_ms, all_commands)
-        self.refresh_all()
-
-    def lift_pause(self, reason: str) -> None:
-        """End the pause for a reason; commands held up run at the end of the batch."""
-        self.pause.clear(reason)
-        self._pause_lifted = True
-        self.refresh_all()
-
-    def _resume_paused(self) -> None:
-        """Let the commands that were held up try again, in the order of their coming."""
-        self._pause_lifted = False
-        self.refresh_all()
-        for session in [each for each in self.waiters.blocked if each.postponed]:
-            state = self.waiters.release(session)
-            if state is not None:
-                session.postponed = False
-                self.execute(session, state.argv)
-                self._resumed.append(session)
-                self._queue_output(session)
-
     # What handlers ask for
 
     def push(self, session: Session, wire: bytes) -> None:
         """Send bytes outside any reply; to the running client, behind its reply."""
         if session is self.running:
-            self._deferred.append((session, wire))
+            self.deferred.append((session, wire))
             self.ks.after = True
         elif not session.closing:
             session.out.append(wire)
             check_output(self, session)
-            self._queue_output(session)
+            self.queue_output(session)
 
-    def _flush_deferred(self) -> None:
-        deferred, self._deferred = self._deferred, []
+    def flush_deferred(self) -> None:
+        """Send what was to come behind the reply of the running client."""
+        deferred, self.deferred = self.deferred, []
         for session, wire in deferred:
             if not session.closing:
                 session.out.append(wire)
                 check_output(self, session)
-                self._queue_output(session)
+                self.queue_output(session)
+
+    def set_gate(self, gate: Any, wanted: bool) -> None:
+        """Have all clients pass that gate, in its place among the others; or not any more."""
+        if wanted == (gate in self.gates):
+            return
+        if wanted:
+            self.gates.append(gate)
+            self.gates.sort(key=lambda each: (each in SERVER_GATES, _rank(each)))
+        else:
+            self.gates.remove(gate)
+        self.refresh_all()
+
+    def fall(self, status: int) -> None:
+        """End the process with what replies it owes unsent: they would not be true."""
+        self.exit_status = status
+        for session in self.sessions.values():
+            session.out.clear()
+
+    def data_replaced(self) -> None:
+        """All data have been exchanged for those of our primary."""
+        for told in self.replaced:
+            told()
 
     def close(self, session: Session, when: str = "reply") -> None:
         """Have the shell close the connection: "now", or once its output is sent."""
@@ -650,16 +624,17 @@ class Engine:
         """A gate of the server has changed."""
         for session in self.sessions.values():
             session.gates = gates_for(self, session)
-        self.ks.may_expire = not self.pause.pauses_writes
+        self.ks.may_expire = (
+            self.role == "master" and not self.pause.pauses_writes and self.saver.loading is None
+        )
         self.ks.after = True
 
     def observe(self) -> None:
         """Find out whether anybody derives something from changes."""
         ks = self.ks
         ks.feeds = bool(self.feeds)
-        ks.observed = bool(
-            self.feeds or self.notify_flags or self.tracking.clients or self.watches.sessions
-        )
+        ks.unit.mark = ks.dirty
+        ks.observed = bool(self.notify_flags or self.tracking.clients or self.watches.sessions)
 
     def untrack(self, session: Session) -> None:
         """Track keys no longer for this client, if it was tracked for."""
@@ -678,7 +653,8 @@ class Engine:
 
     # Output and errors
 
-    def _queue_output(self, session: Session) -> None:
+    def queue_output(self, session: Session) -> None:
+        """Have the shell send what stands in ``out``."""
         if session.out and not session.queued:
             session.queued = True
             self._with_output.append(session)
@@ -688,11 +664,15 @@ class Engine:
         self.log(
             "warning",
             f"=== BUG REPORT: {entry.name} failed with {len(argv) - 1} arguments\n"
-            f"{traceback.format_exc()}",
+            f"{story(self.config.hide_user_data_from_log)}",
         )
         entry.failed += 1
         self.stats.unexpected_errors += 1
         return Error(f"ERR internal error in '{entry.name}', see the server's log")
+
+
+def _rank(gate: Any) -> int:
+    return SERVER_GATES.index(gate) if gate in SERVER_GATES else 0
 
 
 def _messages(reply: Any) -> Any:

@@ -47,6 +47,10 @@ def follow_config(engine: Engine) -> None:
     def tracking() -> None:
         engine.tracking.keys_max = config.tracking_table_max_keys
 
+    def memory() -> None:
+        engine.client_memory.follow()
+        engine.evictor.follow()
+
     for names, apply in (
         (("slowlog-log-slower-than", "latency-monitor-threshold"), slow),
         (("notify-keyspace-events",), notify),
@@ -54,6 +58,8 @@ def follow_config(engine: Engine) -> None:
         (("lazyfree-lazy-expire",), lazy_expire),
         (("requirepass",), engine.guard.follow_password),
         (("tracking-table-max-keys",), tracking),
+        (("maxmemory", "maxmemory-clients", "maxmemory-policy"), memory),
     ):
         apply()
         config.subscribe(names, apply)
+    config.subscribe(("maxmemory",), engine.evictor.warn)

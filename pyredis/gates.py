@@ -81,8 +81,8 @@ def loading(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -
     return Error("LOADING Redis is loading the dataset in memory")
 
 
-def monitoring(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -> Any:
-    """A monitor is a kind of replica to Redis: it is sent a stream and may not touch keys."""
+def streamed_to(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -> Any:
+    """Replicas and monitors are sent a stream and may not touch keys."""
     if flags_of(entry, session) & _TOUCHING:
         return Error("ERR Replica can't interact with the keyspace")
     return None
@@ -92,6 +92,41 @@ def unsaved(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -
     """Saving has failed, so data must not change; PING is to tell of it, too."""
     if "write" in flags_of(entry, session) or entry.spec.name == "PING":
         return Error(MISCONF)
+    return None
+
+
+def unlogged(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -> Any:
+    """The append-only file cannot be written, so data must not change; PING is to tell of it."""
+    if "write" in flags_of(entry, session) or entry.spec.name == "PING":
+        return Error(f"MISCONF Errors writing to the AOF file: {engine.aof.write_problem}")
+    return None
+
+
+def few_replicas(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -> Any:
+    """Too few good replicas are there to hold a copy of what would be written."""
+    if "write" in flags_of(entry, session):
+        return Error("NOREPLICAS Not enough good replicas to write.")
+    return None
+
+
+def read_only(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -> Any:
+    """A replica's data are its primary's."""
+    if "write" in flags_of(entry, session):
+        return Error("READONLY You can't write against a read only replica.")
+    return None
+
+
+def link_down(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -> Any:
+    """A replica that has lost its primary does not show what may be out of date."""
+    if "stale" in entry.spec.flags:
+        return None
+    return Error("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.")
+
+
+def loading_aside(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -> Any:
+    """New data come while the old ones are served: what would spoil either has to wait."""
+    if "no_async_loading" in flags_of(entry, session):
+        return Error("LOADING Redis is loading the dataset in memory")
     return None
 
 
@@ -125,6 +160,10 @@ def always(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) ->
     return None
 
 
+SERVER_GATES: Final = (unsaved, unlogged, few_replicas, read_only, link_down, loading_aside)
+"""The order of those in ``Engine.gates``; what is not named here comes first (memory)."""
+
+
 def flags_of(entry: Entry, session: Session) -> frozenset[str]:
     """The flags of a command; for EXEC those of all queued commands too. O(queued) then."""
     flags = entry.spec.flags
@@ -135,6 +174,8 @@ def flags_of(entry: Entry, session: Session) -> frozenset[str]:
 
 def gates_for(engine: Engine, session: Session) -> tuple[Any, ...]:
     """The gates that apply to a session in its present mode, in order."""
+    if session.inner:
+        return () if session.multi is None else (queue_in_multi,)
     found: list[Any] = []
     if not session.authenticated and not engine.acl.open:
         found.append(require_auth)
@@ -149,8 +190,8 @@ def gates_for(engine: Engine, session: Session) -> tuple[Any, ...]:
         found.append(loading)
     if engine.scripting.busy:
         found.append(script_busy)
-    if session.monitor:
-        found.append(monitoring)
+    if session.monitor or session.kind == "replica":
+        found.append(streamed_to)
     if engine.pause.active:
         found.append(paused)
     if session.multi is not None:

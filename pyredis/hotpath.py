@@ -62,6 +62,8 @@ def run(engine: Engine, session: Session, data: bytes) -> bytes:
     when this returns.
     """
     ks = engine.ks
+    if ks.after:
+        engine.close_unit()  # what came about between commands is not the first one's effect
     ctx = engine.ctx
     ctx.session = engine.running = session
     ctx.db = session.db
@@ -73,14 +75,17 @@ def run(engine: Engine, session: Session, data: bytes) -> bytes:
     clock_ns = engine.clock_ns
     alone = engine.slow_ns < _SINGLE_NS
     out = session.out.append
+    feeds, unit = ks.feeds, ks.unit
+    dirty = unit.mark = ks.dirty
     parts = data.split(CRLF)
     end = len(parts) - 1
     at = 0
     if end >= _ALIKE_PARTS_MIN:
-        at = _run_alike(engine, session, parts, end)
+        at = _run_alike(engine, session, data, parts, end)
         if at and (session.closing or session.gates):
             engine.running = None
             return CRLF.join(parts[at:]) if at < end else parts[end]
+        dirty = unit.mark = ks.dirty
     timed: Entry | None = None  # the command of the running run
     calls = 0
     single = alone
@@ -171,6 +176,11 @@ def run(engine: Engine, session: Session, data: bytes) -> bytes:
         except Exception:
             reply = engine.crashed(entry, parts[at + 2 : after : 2])
         calls += 1
+        if feeds and not ks.after and ks.dirty != dirty:
+            dirty = unit.mark = ks.dirty
+            alone_in_input = not at and after == end and not parts[end]
+            wire = data if alone_in_input else CRLF.join(parts[at:after]) + CRLF
+            engine.spread(session.db.index, wire)
         kind = type(reply)
         if kind is Simple:
             out(reply.wire)
@@ -193,7 +203,7 @@ def run(engine: Engine, session: Session, data: bytes) -> bytes:
             if calls > 1:
                 _credit(engine, entry, calls - 1, start_ns)
             timed = None  # the call is counted when its wait ends
-            engine.park(session, reply, entry, argv)
+            engine.serving.park(session, reply, entry, argv)
             if ks.after:
                 engine.after_command(session, argv)
             break
@@ -219,6 +229,7 @@ def run(engine: Engine, session: Session, data: bytes) -> bytes:
                 break
             ctx.session = engine.running = session
             ctx.db = session.db
+            dirty = ks.dirty
             start_ns = clock_ns()
         else:
             at = after
@@ -231,7 +242,7 @@ def run(engine: Engine, session: Session, data: bytes) -> bytes:
     return CRLF.join(parts[at:]) if at < end else parts[end]
 
 
-def _run_alike(engine: Engine, session: Session, parts: list[bytes], end: int) -> int:
+def _run_alike(engine: Engine, session: Session, data: bytes, parts: list[bytes], end: int) -> int:
     """Run the requests if all are alike; returns how many parts were consumed, 0 if not.
 
     It stops early when a command has raised ``ks.after``, with that taken care of.
@@ -267,11 +278,18 @@ def _run_alike(engine: Engine, session: Session, parts: list[bytes], end: int) -
     out = session.out.append
     replies = map(partial(entry.handler, engine.ctx), *columns)
     done = 0
+    feeds = ks.feeds and entry.write
+    dirty = ks.unit.mark = ks.dirty
+    idle: list[int] = []  # the requests that changed nothing
     start_ns = engine.clock_ns()
     while done < groups and not ks.after:
         try:
             for reply in replies:
                 done += 1
+                if feeds:
+                    if ks.dirty == dirty:
+                        idle.append(done - 1)
+                    dirty = ks.dirty
                 kind = type(reply)
                 if kind is Simple:
                     out(reply.wire)
@@ -289,11 +307,17 @@ def _run_alike(engine: Engine, session: Session, parts: list[bytes], end: int) -
                 if ks.after:
                     break
         except Error as error:
+            if ks.dirty == dirty:
+                idle.append(done)
+            dirty = ks.dirty
             done += 1
             entry.failed += 1
             engine.stats.count_error(error)
             encode_into(session.out, error, session.resp3)
         except Exception:
+            if ks.dirty == dirty:
+                idle.append(done)
+            dirty = ks.dirty
             done += 1
             argv = parts[(done - 1) * stride + 2 : done * stride : 2]
             encode_into(session.out, engine.crashed(entry, argv), session.resp3)
@@ -302,11 +326,29 @@ def _run_alike(engine: Engine, session: Session, parts: list[bytes], end: int) -
     if now_ns - start_ns > engine.slow_ns:
         engine.record_slow(session, entry, argv, now_ns - start_ns)
     session.last_command = entry
+    if feeds:
+        # What the last one causes beside its own change is told by ``after_command``.
+        told = done - 1 if ks.after else done
+        whole = told * stride == end and not idle and not parts[end]
+        wire = data if whole else _without(parts, idle, stride, told)
+        if wire:
+            engine.spread(session.db.index, wire)
+        if ks.after:
+            ks.unit.mark = -1 if done - 1 not in idle else ks.dirty
     if ks.after:
         engine.after_command(session, argv)
         engine.ctx.session = engine.running = session
         engine.ctx.db = session.db
     return done * stride
+
+
+def _without(parts: list[bytes], idle: list[int], stride: int, count: int) -> bytes:
+    """The first ``count`` requests as they came, but for some."""
+    if not idle:
+        return CRLF.join(parts[: count * stride]) + CRLF if count else b""
+    left_out = set(idle)
+    wanted = [at for at in range(count) if at not in left_out]
+    return b"".join(CRLF.join(parts[at * stride : (at + 1) * stride]) + CRLF for at in wanted)
 
 
 def _credit(engine: Engine, entry: Entry, calls: int, start_ns: int) -> int:

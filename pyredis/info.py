@@ -1,6 +1,6 @@
 """INFO: what the server knows about itself, in sections of ``field:value`` lines.
 
-Fields, their names and their order are Redis 7.2's, so that monitoring tools find what they
+Fields, their names and their order are Redis 7.4's, so that monitoring tools find what they
 look for. `SECTIONS` is the order; a section is a function from the engine to pairs. What a
 feature that is not there would report stands at the value of a server that does not use it.
 
@@ -8,12 +8,15 @@ What exists in a C program only is given the nearest meaning:
 
     gcc_version            the compiler of the Python interpreter
     atomicvar_api          "gil": nothing runs beside the interpreter's one thread
-    used_memory            private memory of the process, see memory.py
+    used_memory            with maxmemory the server's own account, else private memory of the
+                           process, see memory.py
     allocator_*            CPython tells no more than that: allocated and active are
                            used_memory, resident is used_memory_rss
     mem_allocator          "pymalloc", the interpreter's
     active_defrag_*        always 0, objects cannot be moved
     io_threaded_*          always 0, there are no such threads
+    allocator_muzzy        always 0, the allocator tells of no pages it lent back
+    mem_overhead_db_hashtable_rehashing   always 0, a dict moves to its new table at once
     reply_buffer_*         always 0, replies are lists and never resized
     eventloop_cycles       turns of the loop in which a client could be read or written
     eventloop_cmd_per_cycle_max   the highest mean of a tenth of a second
@@ -28,6 +31,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from pyredis.field_expiry import count_volatile
+from pyredis.gates import loading_aside
 from pyredis.memory import overview, percent
 from pyredis.metrics import commands_processed
 from pyredis.version import REDIS_VERSION, VERSION
@@ -89,6 +93,8 @@ def _server(engine: Engine) -> Pairs:
     yield "executable", host.executable
     yield "config_file", engine.config_path or ""
     yield "io_threads_active", 0
+    if engine.shutdown.end_ms is not None:
+        yield "shutdown_in_milliseconds", max(0, engine.shutdown.end_ms - engine.now_ms)
     binds = "".join(f",bind={address}" for address in config.bind)
     if config.port:
         yield "listener0", f"name=tcp{binds},port={config.port}"
@@ -109,7 +115,7 @@ def _clients(engine: Engine) -> Pairs:
         if state.block.on_removal
         for key in state.block.keys
     }
-    yield "connected_clients", len(sessions)
+    yield "connected_clients", len(sessions) - len(engine.replication.primary.replicas)
     yield "cluster_connections", 0
     yield "maxclients", engine.config.maxclients
     yield (
@@ -122,7 +128,10 @@ def _clients(engine: Engine) -> Pairs:
     )
     yield "blocked_clients", len(blocked)
     yield "tracking_clients", len(engine.tracking.clients)
+    yield "pubsub_clients", sum(each.kind == "pubsub" for each in sessions)
+    yield "watching_clients", len(engine.watches.sessions)
     yield "clients_in_timeout_table", len(patient)
+    yield "total_watched_keys", sum(len(db.watched) for db in engine.ks.dbs)
     yield "total_blocking_keys", waiters.key_count
     yield "total_blocking_keys_on_nokey", len(on_removal)
 
@@ -145,6 +154,7 @@ def _memory(engine: Engine) -> Pairs:
     yield "allocator_allocated", view.used
     yield "allocator_active", view.used
     yield "allocator_resident", view.resident
+    yield "allocator_muzzy", 0
     yield "total_system_memory", total
     yield "total_system_memory_human", human(total)
     scripting = engine.scripting
@@ -174,14 +184,18 @@ def _memory(engine: Engine) -> Pairs:
     yield "rss_overhead_bytes", 0
     yield "mem_fragmentation_ratio", f"{view.fragmentation:.2f}"
     yield "mem_fragmentation_bytes", view.resident - view.used
-    yield "mem_not_counted_for_evict", 0
-    yield "mem_replication_backlog", 0
-    yield "mem_total_replication_buffers", 0
+    yield "mem_not_counted_for_evict", engine.memory.not_counted_bytes()
+    yield "mem_replication_backlog", _backlog_bytes(engine)
+    yield (
+        "mem_total_replication_buffers",
+        _backlog_bytes(engine) + engine.replication.primary.buffer_bytes,
+    )
     yield "mem_clients_slaves", 0
     yield "mem_clients_normal", view.clients
     yield "mem_cluster_links", 0
-    yield "mem_aof_buffer", 0
+    yield "mem_aof_buffer", engine.aof.feed.buffered_bytes
     yield "mem_allocator", "pymalloc"
+    yield "mem_overhead_db_hashtable_rehashing", 0
     yield "active_defrag_running", 0
     yield "lazyfree_pending_objects", engine.lazyfree.pending
     yield "lazyfreed_objects", engine.lazyfree.freed
@@ -189,17 +203,17 @@ def _memory(engine: Engine) -> Pairs:
 
 def _persistence(engine: Engine) -> Pairs:
     saver = engine.saver
-    loading, running, report = saver.loading, saver.running, saver.report
-    keys_total = running.keys if running is not None else 0
+    loading, running, report = saver.loading, saver.running, engine.child.report
+    keys_total = engine.child.keys if engine.child.purpose else 0
     yield "loading", int(loading is not None)
-    yield "async_loading", 0
+    yield "async_loading", int(loading_aside in engine.gates)
     yield "current_cow_peak", report.cow_peak_bytes
     yield "current_cow_size", report.cow_bytes
-    yield "current_cow_size_age", saver.report_age_s
+    yield "current_cow_size_age", engine.child.report_age_s
     yield "current_fork_perc", f"{percent(report.keys, keys_total):.2f}"
     yield "current_save_keys_processed", report.keys
     yield "current_save_keys_total", keys_total
-    yield "rdb_changes_since_last_save", engine.ks.dirty
+    yield "rdb_changes_since_last_save", saver.changes
     yield "rdb_bgsave_in_progress", int(running is not None)
     yield "rdb_last_save_time", saver.last_save_s
     yield "rdb_last_bgsave_status", "ok" if saver.last_ok else "err"
@@ -212,18 +226,26 @@ def _persistence(engine: Engine) -> Pairs:
     yield "rdb_last_cow_size", saver.last_cow_bytes
     yield "rdb_last_load_keys_expired", saver.keys_expired
     yield "rdb_last_load_keys_loaded", saver.keys_loaded
-    yield "aof_enabled", 0
-    yield "aof_rewrite_in_progress", 0
-    yield "aof_rewrite_scheduled", 0
-    yield "aof_last_rewrite_time_sec", -1
-    yield "aof_current_rewrite_time_sec", -1
-    yield "aof_last_bgrewrite_status", "ok"
-    yield "aof_rewrites", 0
-    yield "aof_rewrites_consecutive_failures", 0
-    yield "aof_last_write_status", "ok"
-    yield "aof_last_cow_size", 0
+    aof = engine.aof
+    yield "aof_enabled", int(aof.state != "off")
+    yield "aof_rewrite_in_progress", int(aof.rewriting)
+    yield "aof_rewrite_scheduled", int(aof.scheduled)
+    yield "aof_last_rewrite_time_sec", aof.last_duration_s
+    yield "aof_current_rewrite_time_sec", saver.now_s - aof.since_s if aof.rewriting else -1
+    yield "aof_last_bgrewrite_status", "ok" if aof.last_ok else "err"
+    yield "aof_rewrites", aof.rewrites
+    yield "aof_rewrites_consecutive_failures", aof.failures
+    yield "aof_last_write_status", "err" if aof.write_problem else "ok"
+    yield "aof_last_cow_size", aof.last_cow_bytes
     yield "module_fork_in_progress", 0
     yield "module_fork_last_cow_size", 0
+    if aof.state != "off":
+        yield "aof_current_size", aof.current_bytes
+        yield "aof_base_size", aof.base_bytes
+        yield "aof_pending_rewrite", 0  # as in Redis since version 4
+        yield "aof_buffer_length", aof.feed.buffered_bytes
+        yield "aof_pending_bio_fsync", int(aof.feed.syncing)
+        yield "aof_delayed_fsync", aof.feed.delayed_syncs
     if loading is not None:
         yield "loading_start_time", loading.start_s
         yield "loading_total_bytes", loading.total_bytes
@@ -241,32 +263,33 @@ def _stats(engine: Engine) -> Pairs:
     yield "instantaneous_ops_per_sec", int(metrics.commands.per_second)
     yield "total_net_input_bytes", stats.input_bytes
     yield "total_net_output_bytes", stats.output_bytes
-    yield "total_net_repl_input_bytes", 0
-    yield "total_net_repl_output_bytes", 0
+    yield "total_net_repl_input_bytes", engine.replication.received_bytes
+    yield "total_net_repl_output_bytes", engine.replication.primary.sent_bytes
     yield "instantaneous_input_kbps", f"{metrics.input_bytes.per_second / 1024:.2f}"
     yield "instantaneous_output_kbps", f"{metrics.output_bytes.per_second / 1024:.2f}"
     yield "instantaneous_input_repl_kbps", "0.00"
     yield "instantaneous_output_repl_kbps", "0.00"
     yield "rejected_connections", stats.rejected_connections
-    yield "sync_full", 0
-    yield "sync_partial_ok", 0
-    yield "sync_partial_err", 0
+    yield "sync_full", engine.replication.primary.full_syncs
+    yield "sync_partial_ok", engine.replication.primary.partial_syncs
+    yield "sync_partial_err", engine.replication.primary.partial_refusals
     yield "expired_subkeys", ks.expired_fields
     yield "expired_keys", ks.expired
     yield "expired_stale_perc", f"{engine.expire.stale_percent:.2f}"
     yield "expired_time_cap_reached_count", engine.expire.time_cap_reached
     yield "expire_cycle_cpu_milliseconds", engine.expire.spent_ns // 1_000_000
-    yield "evicted_keys", 0
+    yield "evicted_keys", engine.evictor.evicted_keys
     yield "evicted_clients", stats.evicted_clients
-    yield "total_eviction_exceeded_time", 0
-    yield "current_eviction_exceeded_time", 0
+    yield "evicted_scripts", engine.scripting.evicted_scripts
+    yield "total_eviction_exceeded_time", engine.evictor.exceeded_total_ns // 1_000_000
+    yield "current_eviction_exceeded_time", engine.evictor.exceeded_now_ns // 1_000_000
     yield "keyspace_hits", ks.hits
     yield "keyspace_misses", ks.misses
     yield "pubsub_channels", len(pubsub.channels)
     yield "pubsub_patterns", len(pubsub.patterns)
     yield "pubsubshard_channels", len(pubsub.shard_channels)
-    yield "latest_fork_usec", engine.saver.fork_us
-    yield "total_forks", engine.saver.forks
+    yield "latest_fork_usec", engine.child.fork_us
+    yield "total_forks", engine.child.forks
     yield "migrate_cached_sockets", 0
     yield "slave_expires_tracked_keys", 0
     yield "active_defrag_hits", 0
@@ -303,20 +326,65 @@ def _stats(engine: Engine) -> Pairs:
     yield "acl_access_denied_channel", stats.denied["channel"]
 
 
+def _backlog_bytes(engine: Engine) -> int:
+    backlog = engine.replication.primary.backlog
+    return backlog.length if backlog is not None else 0
+
+
 def _replication(engine: Engine) -> Pairs:
-    yield "role", engine.role
-    yield "connected_slaves", 0
+    node = engine.replication
+    primary, replica, history = node.primary, node.replica, node.history
+    now_ms = engine.now_ms
+    yield "role", "slave" if node.address is not None else "master"
+    if node.address is not None:
+        host, port = node.address
+        yield "master_host", host
+        yield "master_port", port
+        yield "master_link_status", "up" if node.link_up else "down"
+        yield (
+            "master_last_io_seconds_ago",
+            max(0, now_ms - replica.last_io_ms) // 1000 if node.link_up else -1,
+        )
+        yield "master_sync_in_progress", int(replica.syncing)
+        yield "slave_read_repl_offset", history.offset + node.unapplied_bytes
+        yield "slave_repl_offset", history.offset
+        if replica.syncing:
+            transfer = replica.transfer
+            total, read = max(0, transfer.size), transfer.received_bytes
+            yield "master_sync_total_bytes", total
+            yield "master_sync_read_bytes", read
+            yield "master_sync_left_bytes", total - read
+            yield "master_sync_perc", f"{percent(read, total):.2f}"
+            yield "master_sync_last_io_seconds_ago", max(0, now_ms - replica.last_io_ms) // 1000
+        if not node.link_up:
+            since_ms = replica.down_since_ms
+            yield (
+                "master_link_down_since_seconds",
+                max(0, now_ms - since_ms) // 1000 if since_ms is not None else -1,
+            )
+        yield "slave_priority", engine.config.replica_priority
+        yield "slave_read_only", int(engine.config.replica_read_only)
+        yield "replica_announced", int(engine.config.replica_announced)
+    yield "connected_slaves", len(primary.replicas)
     if engine.config.min_replicas_to_write and engine.config.min_replicas_max_lag:
-        yield "min_slaves_good_slaves", 0
-    yield "master_failover_state", "no-failover"
-    yield "master_replid", engine.replid
-    yield "master_replid2", engine.replid2
-    yield "master_repl_offset", 0
-    yield "second_repl_offset", -1
-    yield "repl_backlog_active", 0
+        yield "min_slaves_good_slaves", primary.good
+    for number, each in enumerate(primary.replicas.values()):
+        if each.host:
+            yield (
+                f"slave{number}",
+                f"ip={each.host},port={each.port},state={each.phase.shown},"
+                f"offset={each.acked_offset},lag={each.lag_s(now_ms) if each.online else 0}",
+            )
+    backlog = primary.backlog
+    yield "master_failover_state", node.failover.state.value
+    yield "master_replid", history.replid
+    yield "master_replid2", history.replid2
+    yield "master_repl_offset", history.offset
+    yield "second_repl_offset", history.second_offset
+    yield "repl_backlog_active", int(backlog is not None)
     yield "repl_backlog_size", engine.config.repl_backlog_size
-    yield "repl_backlog_first_byte_offset", 0
-    yield "repl_backlog_histlen", 0
+    yield "repl_backlog_first_byte_offset", backlog.first if backlog is not None else 0
+    yield "repl_backlog_histlen", backlog.length if backlog is not None else 0
 
 
 def _cpu(engine: Engine) -> Pairs:

@@ -14,6 +14,11 @@ key's hash, at least four words for every key. Two keys that share a word look a
 fresher of them; never staler. Growing the array is ``words + words``: every key finds
 its own word in the upper half too.
 
+LFU counters are wanted more exact: a key that came by one from a much used neighbour would
+stay for long. So they stand in two such arrays, at places that differ, and the lower one
+counts: a count-min sketch (Cormode and Muthukrishnan) with two rows. A new key starts
+with what it finds, if that is more than a new key's counter, lest a neighbour lose its own.
+
 Expiry is lazy: a look-up that meets a key past its time deletes it first, as a unit of
 its own inside the running one. The active cycle is ``expire.py``'s.
 
@@ -50,7 +55,7 @@ LFU_INIT: Final = 5
 _WORDS_MIN: Final = 65536
 _CONTENTS: Final = (
     *("data", "expires", "keys", "expires_index", "expires_cursor", "ttl_mean_ms", "volatile"),
-    *("_words", "_mask", "_words_limit"),
+    *("_words", "_more_words", "_mask", "_words_limit", "ledger"),
 )
 _LFU_MINUTES: Final = 0xFFFF
 
@@ -73,6 +78,7 @@ class Database:
 
     __slots__ = (
         "_mask",
+        "_more_words",
         "_words",
         "_words_limit",
         "data",
@@ -82,6 +88,7 @@ class Database:
         "index",
         "keys",
         "ks",
+        "ledger",
         "ttl_mean_ms",
         "volatile",
         "waiting",
@@ -102,6 +109,7 @@ class Database:
         # Hashes with fields that have a TTL, and no later than when to look at them. What was
         # written over may still be listed, until its time comes.
         self.volatile = Deadlines()
+        self.ledger: Any = None  # what the data weigh, while somebody keeps account.py's account
         self._reset_words()
 
     # Look-up
@@ -209,11 +217,12 @@ class Database:
         """Set the value and drop the TTL, as SET does. For an old key this counts as its use."""
         if self.ks.touch_mode and key in self.data:
             self._touch(key)
+        gone = self.data.get(key) if self.waiting and key in self.waiting else None
         self.put(key, value)
         if key in self.expires:
             self._drop_expiry(key)
-        if self.waiting and key in self.waiting:
-            self.signal(key)  # whoever waited for a value of another type learns of the change
+        if gone is not None and type_name(gone) == b"stream":
+            self.signal(key)  # a consumer group's readers learn that their stream is gone
 
     def store(self, key: bytes, value: Value, event: str) -> None:
         """``replace`` and ``changed`` in one, for SET: the hot path does one look-up."""
@@ -285,22 +294,15 @@ class Database:
         ks = self.ks
         ks.dirty += count
         if ks.observed:
-            unit = ks.unit
-            unit.changes.append((self, key, event))
-            if count:
-                unit.dirty = True
+            ks.unit.changes.append((self, key, event))
             ks.after = True
 
-    def changed_unseen(self, count: int = 1) -> None:
+    def changed_unseen(self, key: bytes, count: int = 1) -> None:
         """Record a modification that has no event and is none to watchers.
 
         Redis treats what happens inside a consumer group so.
         """
-        ks = self.ks
-        ks.dirty += count
-        if ks.observed:
-            ks.unit.dirty = True
-            ks.after = True
+        self.ks.dirty += count
 
     def signal(self, key: bytes) -> None:
         """Let clients blocked on ``key`` look again once the running command is over."""
@@ -350,6 +352,8 @@ class Database:
         ks.expired += 1
         if ks.observed:
             ks.unit.changes.append((self, key, "expired"))
+            ks.after = True
+        if ks.feeds:
             ks.propagate(self.index, ks.expire_argv(key), implied=True)
 
     def _gone(self, key: bytes) -> bool:
@@ -375,19 +379,22 @@ class Database:
 
     def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
         """The next keys for SCAN and the cursor to go on with. First use costs O(n)."""
-        if self.keys is None:
-            self.keys = KeyIndex(self.data)
-        return self.keys.scan(cursor, count)
+        return self.indexed().scan(cursor, count)
 
     def random_key(self, rng: Rng) -> bytes | None:
         """A live key, each equally likely. First use costs O(n)."""
-        if self.keys is None:
-            self.keys = KeyIndex(self.data)
+        keys = self.indexed()
         for _ in range(100):
-            key = self.keys.sample(rng)
+            key = keys.sample(rng)
             if key is None or key not in self.expires or not self._gone(key):
                 return key
         return key  # so many misses happen only where expired keys may not be deleted
+
+    def indexed(self) -> KeyIndex:
+        """The index over all keys. First use costs O(n)."""
+        if self.keys is None:
+            self.keys = KeyIndex(self.data)
+        return self.keys
 
     def expiring(self) -> KeyIndex:
         """The index over keys with a TTL. First use costs O(n)."""
@@ -459,20 +466,24 @@ class Database:
 
     def frequency(self, key: bytes) -> int:
         """The LFU counter, 0 to 255, after the decay that is due."""
-        word = self._words[hash(key) & self._mask]
-        return self._decayed(word)
+        return self.use_ranks((hash(key),))[0]
 
     def set_frequency(self, key: bytes, counter: int) -> None:
         """RESTORE's FREQ."""
-        self._words[hash(key) & self._mask] = self.ks.minutes << 8 | counter
+        number, mask = hash(key), self._mask
+        word = self.ks.minutes << 8 | counter
+        self._words[number & mask] = self._more_words[number >> 32 & mask] = word
 
     def use_mark(self, key: bytes) -> int:
         """The key's idle clock or use counter, to be handed on when it gets another name."""
-        return self._words[hash(key) & self._mask]
+        return self.use_ranks((hash(key),))[0]
 
     def set_use_mark(self, key: bytes, mark: int) -> None:
         """Give a key the mark it had elsewhere."""
-        self._words[hash(key) & self._mask] = mark
+        if self.ks.lfu:
+            self.set_frequency(key, mark)
+        else:
+            self._words[hash(key) & self._mask] = mark
 
     def _decayed(self, word: int) -> int:
         ks = self.ks
@@ -480,18 +491,53 @@ class Database:
         periods = elapsed // ks.lfu_decay_time if ks.lfu_decay_time else 0
         return max(0, (word & 0xFF) - periods)
 
+    def use_ranks(self, numbers: Iterable[int]) -> list[int]:
+        """What grows with how recently, or under an LFU policy how often, keys were used.
+
+        The keys are given by their hashes.
+        """
+        words, mask = self._words, self._mask
+        if not self.ks.lfu:
+            return [words[number & mask] for number in numbers]
+        more_words, minutes = self._more_words, self.ks.minutes
+        ranks = []
+        for number in numbers:
+            one, two = words[number & mask], more_words[number >> 32 & mask]
+            if one >> 8 == two >> 8 == minutes:
+                ranks.append((one if one < two else two) & 0xFF)
+            else:
+                ranks.append(min(self._decayed(one), self._decayed(two)))
+        return ranks
+
     def _touch(self, key: bytes) -> None:
         ks = self.ks
         if ks.touch_mode == TOUCH_NOT:
             return
-        slot = hash(key) & self._mask
-        counter = self._decayed(self._words[slot])
-        if counter < 255:
-            # Morris counter: the larger it is, the rarer it grows.
-            base = max(0, counter - LFU_INIT)
-            if ks.rng.random() < 1.0 / (base * ks.lfu_log_factor + 1):
-                counter += 1
-        self._words[slot] = ks.minutes << 8 | counter
+        number, mask, minutes = hash(key), self._mask, ks.minutes
+        words, more_words = self._words, self._more_words
+        at, also_at = number & mask, number >> 32 & mask
+        one, two = words[at], more_words[also_at]
+        if not one >> 8 == two >> 8 == minutes:
+            one = minutes << 8 | self._decayed(one)
+            two = minutes << 8 | self._decayed(two)
+            words[at], more_words[also_at] = one, two
+        lower = one if one < two else two
+        counter = lower & 0xFF
+        # Morris counter: the larger it is, the rarer it grows.
+        base = counter - LFU_INIT if counter > LFU_INIT else 0
+        if counter < 255 and ks.rng.random() < 1.0 / (base * ks.lfu_log_factor + 1):
+            if one == lower:
+                words[at] = lower + 1
+            if two == lower:
+                more_words[also_at] = lower + 1
+
+    def _begin_counter(self, key: bytes) -> None:
+        """Give a key the counter of a new one, where its words do not have more."""
+        number, mask, time = hash(key), self._mask, self.ks.minutes << 8
+        words = self._words
+        for at in (number & mask, number >> 32 & mask):
+            words[at] = time | max(LFU_INIT, self._decayed(words[at]))
+            words = self._more_words
 
     def _added(self, key: bytes) -> None:
         ks = self.ks
@@ -499,8 +545,10 @@ class Database:
             self.keys.add(key)
         if len(self.data) > self._words_limit:
             self._grow_words()
-        mark = ks.minutes << 8 | LFU_INIT if ks.lfu else ks.lru_clock
-        self._words[hash(key) & self._mask] = mark
+        if ks.lfu:
+            self._begin_counter(key)
+        else:
+            self._words[hash(key) & self._mask] = ks.lru_clock
         if self.waiting and key in self.waiting:
             self.signal(key)
         if ks.observed:
@@ -509,6 +557,7 @@ class Database:
 
     def _reset_words(self) -> None:
         self._words = array("I", (0,))
+        self._more_words = array("I", (0,))  # as large under an LFU policy
         self._mask = 0
         self._words_limit = 0
 
@@ -517,6 +566,8 @@ class Database:
             self._words = array("I", bytes(4 * _WORDS_MIN))
         else:
             self._words += self._words
+        if self.ks.lfu:
+            self._more_words = self._more_words + self._more_words if self._mask else self._words[:]
         self._mask = len(self._words) - 1
         self._words_limit = len(self._words) // 4
 
@@ -524,6 +575,7 @@ class Database:
         """Every key counts as used now: the meaning of the words has changed with the policy."""
         word = self.ks.minutes << 8 | LFU_INIT if self.ks.lfu else self.ks.lru_clock
         self._words = array("I", [word]) * len(self._words)
+        self._more_words = self._words[:] if self.ks.lfu else array("I", (0,))
 
     def _check(self) -> None:
         """Assert the invariants that every method keeps."""
@@ -598,7 +650,8 @@ class Keyspace:
         self.ignore_expiry = False  # while the primary's stream is applied
         self.lazy_expire_unlink = False
         self.free: Callable[[Value], None] = _drop  # what frees large values slowly
-        self.hits = self.misses = self.expired = self.expired_fields = self.dirty = 0
+        self.hits = self.misses = self.expired = self.expired_fields = 0
+        self.dirty = 0  # changes so far; never falls
         self.observed = False  # somebody derives something from changes
         self.feeds = False  # somebody consumes commands
         self.after = False  # there is work to do once the running command is over
@@ -612,15 +665,21 @@ class Keyspace:
         self.lru_clock = now_ms // 1000 & 0xFFFFFFFF
         self.minutes = now_ms // 60_000 & _LFU_MINUTES
 
-    def propagate(self, db_index: int, argv: Argv, implied: bool = False) -> None:
+    def propagate(self, db_index: int, argv: Argv, implied: bool = False, only: str = "") -> None:
         """Say what is to be executed elsewhere, in place of the running request.
 
-        ``implied`` commands come in addition to it (the DEL of an expired key).
+        ``implied`` commands come in addition to it (the DEL of an expired key). ``only`` names
+        the one kind of feed that is to get it.
         """
         if self.feeds:
-            self.unit.commands.append((db_index, argv))
-            if not implied:
-                self.unit.explicit = True
+            unit = self.unit
+            unit.commands.append((db_index, argv))
+            if only:
+                unit.limit(len(unit.commands) - 1, only)
+            if implied:
+                unit.implied.add(len(unit.commands) - 1)
+            else:
+                unit.explicit = True
         self.after = True
 
     def expire_argv(self, key: bytes) -> Argv:

@@ -16,11 +16,16 @@ ATTACK_LOG_MS: Final = 60_000
 def check_output(engine: Engine, session: Session) -> None:
     """Close a client whose unsent replies exceed the limits of its class."""
     limits = engine.config.client_output_buffer_limit
-    hard, soft, soft_s = limits.normal if session.kind == "normal" else limits.pubsub
+    kind = session.kind
+    if kind == "master":
+        return
+    hard, soft, soft_s = getattr(limits, kind)
     if not hard and not soft:
         return
     now_ms = engine.now_ms
     held = session.unsent_bytes + session.output_bytes()
+    if session.replica is not None:
+        held += session.replica.held_bytes
     over_soft = bool(soft) and held > soft
     if over_soft and not session.obuf_soft_since_ms:
         session.obuf_soft_since_ms = now_ms
@@ -40,8 +45,12 @@ def check_output(engine: Engine, session: Session) -> None:
 
 def check_input(engine: Engine, session: Session) -> None:
     """Close a client whose unfinished request exceeds client-query-buffer-limit."""
+    if session.from_primary:
+        return  # what our primary has taken has to be taken here
     held = session.reader.held_bytes
     session.query_peak_bytes = max(session.query_peak_bytes, held)
+    if engine.client_memory.limit_bytes:
+        engine.client_memory.stale[session] = None
     if held > engine.config.client_query_buffer_limit:
         engine.stats.query_limit_disconnections += 1
         engine.log(

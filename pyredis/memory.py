@@ -1,139 +1,60 @@
-"""Memory: what a value takes in CPython, what the server takes of the machine.
+"""Memory: what the server uses, and where it is.
 
-A value's size (MEMORY USAGE) is an estimate in bytes, put together from what
-``sys.getsizeof`` says of each object, rounded up to the 16 bytes that the allocator deals in:
+With ``maxmemory`` the server uses what its own account says:
 
-    bytes       33 + length                          float  24
-    int         28 and up                            tuple  a sorted set's entry (score, member): 56
-    dict        its whole table: per key 24 for the entry and 1 to 8 in the index, and
-                whatever room it has left
-    list        8 a slot, with the room left;        deque  8 a slot, in blocks of 64
-    an object   its header and slots
+    what the process had at the start        the interpreter and this program
+    keys and values, and their TTLs          ``account.py``
+    clients                                  ``client_memory.py``
+    scripts, functions and their Lua states
+    keys tracked for clients
+    what other parts report                  ``reporters``: the backlog, buffers of the AOF ...
 
-plus what it refers to. Elements of a collection are sampled: the mean size of the first few
-times their number. A key adds its own name, its share of the database's table and, with a TTL,
-that of the second table and an int.
+Of these, what ``not_counted`` reports is no reason to evict keys: it grows by evicting, as the
+DELs go into the AOF and to the replicas.
 
-The server's size (``used_memory``) is the private memory of the process: its resident pages
-less those backed by files. CPython does not know how many bytes of its arenas are alive, so
-free room inside them counts as used, and the number follows deletions only as far as whole
-arenas or large blocks go back. Its growth includes what the interpreter took for itself.
+Without ``maxmemory`` nobody keeps that account, since every write would pay for it, and the
+server uses what the process does: its private memory, resident pages less those backed by
+files. The two agree within a few percent while data grow. CPython does not know how many
+bytes of its arenas are alive, so the process gives memory back later than the account says.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pyredis.keyspace import STRING_TYPES
-from pyredis.types.hashes import Hash
-from pyredis.types.lists import List
-from pyredis.types.sets import Set
-from pyredis.types.zset import ZSet
+from pyredis.account import EXPIRY_BYTES, KEY_BYTES
 
 if TYPE_CHECKING:
     from pyredis.engine import Engine
-    from pyredis.host import Host
-    from pyredis.keyspace import Database, Value
-    from pyredis.types.deadlines import Deadlines
 
-SAMPLES_DEFAULT: Final = 5
-_UNIT_BYTES: Final = 16
-_SLOT_BYTES: Final = 8
-_FLOAT_BYTES: Final = 24
-_TIME_BYTES: Final = 32  # an int that holds a Unix time in ms
-
-
-def object_bytes(thing: object) -> int:
-    """The size of one object without what it refers to."""
-    return -(-sys.getsizeof(thing) // _UNIT_BYTES) * _UNIT_BYTES
-
-
-def value_bytes(value: Value, samples: int = SAMPLES_DEFAULT) -> int:
-    """What a value takes, about. O(samples); 0 looks at all elements."""
-    size = object_bytes(value)
-    if type(value) in STRING_TYPES:
-        return size
-    if isinstance(value, List):
-        return size + object_bytes(value.items) + _elements(value.items, len(value), samples)
-    if isinstance(value, Set):
-        return (
-            size
-            + object_bytes(value.members)
-            + _index(value.index)
-            + _elements(value.members, len(value), samples)
-        )
-    if isinstance(value, Hash):
-        fields = value.fields
-        return (
-            size
-            + object_bytes(fields)
-            + _index(value.index)
-            + _deadlines(value.deadlines)
-            + _elements(fields, len(fields), samples)
-            + _elements(fields.values(), len(fields), samples)
-        )
-    if isinstance(value, ZSet):
-        entry_bytes = object_bytes((0.0, b"")) + _FLOAT_BYTES
-        count = len(value)
-        return (
-            size
-            + object_bytes(value.scores)
-            + object_bytes(value.order)
-            + (0 if isinstance(value.order, list) else count * _SLOT_BYTES)
-            + _index(value.index)
-            + count * entry_bytes
-            + _elements(value.scores, count, samples)
-        )
-    nested: int = value.memory_bytes(samples)
-    return nested
-
-
-def key_bytes(db: Database, key: bytes) -> int:
-    """What a key takes beside its value."""
-    size = object_bytes(key) + _share(db.data)
-    if key in db.expires:
-        size += _share(db.expires) + _TIME_BYTES
-    return size
-
-
-def _share(table: dict[Any, Any]) -> int:
-    return object_bytes(table) // len(table)
-
-
-def _elements(elements: Iterable[Any], count: int, samples: int) -> int:
-    """The sizes of all elements, estimated from the first few."""
-    if not count:
-        return 0
-    seen = min(samples, count) if samples else count
-    return sum(map(object_bytes, islice(elements, seen))) * count // seen
-
-
-def _deadlines(deadlines: Deadlines | None) -> int:
-    """Both its parts, each time once; the names belong to the fields."""
-    if deadlines is None:
-        return 0
-    entry_bytes = object_bytes((0, b"")) + _SLOT_BYTES + _TIME_BYTES
-    return object_bytes(deadlines) + object_bytes(deadlines.when) + len(deadlines) * entry_bytes
-
-
-def _index(index: Any) -> int:
-    if index is None:
-        return 0
-    return object_bytes(index) + object_bytes(index.order) + object_bytes(index.stale)
+_REFRESH_MS: Final = 100
+_TRACKED_BYTES: Final = 200  # a key in the tracking table, about
 
 
 class MemoryMeter:
     """The server's own use: at the start, now, and at its peak."""
 
-    __slots__ = ("_host", "peak_bytes", "startup_bytes")
+    __slots__ = (
+        "_engine",
+        "_fixed_bytes",
+        "_refresh_ms",
+        "not_counted",
+        "peak_bytes",
+        "reporters",
+        "startup_bytes",
+    )
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
-        self.startup_bytes = host.memory().private_bytes
+    def __init__(self, engine: Engine) -> None:
+        """What the process has now is what the server has started with."""
+        self._engine = engine
+        self.startup_bytes = engine.host.memory().private_bytes
         self.peak_bytes = self.startup_bytes
+        # Other parts of the server append what tells how many bytes they hold.
+        self.reporters: list[Callable[[], int]] = []
+        self.not_counted: list[Callable[[], int]] = []
+        self._fixed_bytes = 0
+        self._refresh_ms = -_REFRESH_MS
 
     def used_bytes(self) -> int:
         """What the server uses now. Remembers the peak."""
@@ -145,9 +66,46 @@ class MemoryMeter:
 
     def read(self) -> tuple[int, int]:
         """What the server uses, and how much of the process is resident."""
-        use = self._host.memory()
-        self.peak_bytes = max(self.peak_bytes, use.private_bytes)
-        return use.private_bytes, use.resident_bytes
+        use = self._engine.host.memory()
+        used = use.private_bytes
+        if self._engine.account.complete:
+            self._refresh_ms = -_REFRESH_MS
+            used = self._data_bytes() + self._other_bytes() + self.not_counted_bytes()
+        self.peak_bytes = max(self.peak_bytes, used)
+        return used, use.resident_bytes
+
+    def not_counted_bytes(self) -> int:
+        """mem_not_counted_for_evict."""
+        return sum(report() for report in self.not_counted)
+
+    def excess_bytes(self, limit: int) -> int:
+        """How much more than ``limit`` is used, without what is not counted; less than 0 if not.
+
+        O(changed keys); what is no data is looked at ten times a second.
+        """
+        return self._data_bytes() + self._other_bytes() - limit
+
+    def _data_bytes(self) -> int:
+        """Keys, values and TTLs. The account has to be complete."""
+        engine = self._engine
+        expires = sum([len(db.expires) for db in engine.ks.dbs])
+        return engine.account.settled_bytes() + expires * EXPIRY_BYTES
+
+    def _other_bytes(self) -> int:
+        engine = self._engine
+        if engine.now_ms - self._refresh_ms >= _REFRESH_MS:
+            self._refresh_ms = engine.now_ms
+            scripting = engine.scripting
+            self._fixed_bytes = (
+                self.startup_bytes
+                + scripting.eval_vm_bytes
+                + scripting.function_vm_bytes
+                + scripting.scripts_bytes
+                + scripting.functions_bytes
+                + len(engine.tracking.keys) * _TRACKED_BYTES
+                + sum(report() for report in self.reporters)
+            )
+        return self._fixed_bytes + engine.client_memory.total
 
 
 class Tables(NamedTuple):
@@ -172,8 +130,12 @@ class Overview(NamedTuple):
     @property
     def overhead(self) -> int:
         """All that is no data: the interpreter, clients, tables."""
-        tables = sum(each.main_bytes + each.expires_bytes for each in self.tables)
-        return self.startup + self.clients + tables
+        return self.startup + self.clients + self.tables_bytes
+
+    @property
+    def tables_bytes(self) -> int:
+        """The tables of all databases."""
+        return sum(each.main_bytes + each.expires_bytes for each in self.tables)
 
     @property
     def dataset(self) -> int:
@@ -206,7 +168,7 @@ def overview(engine: Engine) -> Overview:
         startup=engine.memory.startup_bytes,
         clients=sum(session.memory_bytes() for session in engine.sessions.values()),
         tables=tuple(
-            Tables(db.index, object_bytes(db.data), object_bytes(db.expires))
+            Tables(db.index, len(db.data) * KEY_BYTES, len(db.expires) * EXPIRY_BYTES)
             for db in engine.ks.dbs
             if db.data
         ),

@@ -73,7 +73,22 @@ Rng = random.Random
 
 
 class Output(Protocol):
-    """A file being written. Every method may raise OSError."""
+    """A file being written, at its end. Every method may raise OSError."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has: after a failed ``write`` it tells how much of it is there."""
+        ...
+
+    @property
+    def syncing(self) -> bool:
+        """Whether a sync begun by ``sync_later`` is going on."""
+        ...
+
+    @property
+    def sync_error(self) -> OSError | None:
+        """What the last sync that was begun by ``sync_later`` failed with."""
+        ...
 
     def write(self, data: bytes) -> None:
         """Append all of the data."""
@@ -81,6 +96,17 @@ class Output(Protocol):
 
     def sync(self) -> None:
         """Return when everything written is on the medium."""
+        ...
+
+    def sync_later(self) -> None:
+        """Begin to put everything written so far on the medium, without waiting for it.
+
+        Only when no such sync is going on. It raises nothing: see ``sync_error``.
+        """
+        ...
+
+    def truncate(self, size: int) -> None:
+        """Cut the file to so many bytes."""
         ...
 
     def close(self) -> None:
@@ -103,15 +129,42 @@ class Input(Protocol):
 
 
 class Disk(Protocol):
-    """The folder that a server keeps its files in. Every method may raise OSError."""
+    """The folder that a server keeps its files in. Every method may raise OSError.
+
+    A name may also be that of a file in a folder inside, with one slash in it.
+    """
 
     @property
     def folder(self) -> str:
         """Where it is, to be shown to people."""
         ...
 
+    def sub(self, name: str) -> Disk:
+        """A folder inside. It need not be there: see ``make``."""
+        ...
+
+    def make(self) -> None:
+        """Have the folder itself be there, if it is not."""
+        ...
+
+    def names(self) -> list[str]:
+        """The names of all files and folders in it, sorted; none if it is not there itself."""
+        ...
+
+    def exists(self, name: str) -> bool:
+        """Whether there is a file or a folder of that name."""
+        ...
+
+    def size(self, name: str) -> int:
+        """How many bytes a file has; FileNotFoundError if there is none."""
+        ...
+
     def create(self, name: str) -> Output:
         """A new file, or an old one emptied."""
+        ...
+
+    def append(self, name: str) -> Output:
+        """A file to be written at its end; a new one if there is none."""
         ...
 
     def open(self, name: str) -> Input:
@@ -161,12 +214,38 @@ Report = Callable[[int], None]
 Job = Callable[[int, Report], bool]
 """What a child does: gets its process id; returns whether all went well."""
 
+Write = Callable[[bytes], None]
+"""Hands bytes to the server. Waits while the server has not read enough of the earlier ones."""
+
+StreamJob = Callable[[int, Report, Write], bool]
+"""A job with something to send to the server. It ends early if the server stops reading."""
+
 
 class Children(Protocol):
     """Runs a job beside the server, on the data as they are at that instant; one at a time."""
 
     def start(self, title: str, job: Job) -> int:
         """Begin; returns the child's process id. Raises OSError if that cannot be done."""
+        ...
+
+    def start_stream(self, title: str, job: StreamJob) -> int:
+        """As ``start``, for a job whose bytes ``read_stream`` gives; the last stream is closed."""
+        ...
+
+    def read_stream(self, size: int) -> bytes | None:
+        """The next bytes of the child, at most so many; b"" at the end, None if none are there.
+
+        The end comes also when the child dies: only ``poll`` tells whether all went well, and
+        either of the two may be seen first.
+        """
+        ...
+
+    def watch_stream(self, on_readable: Callable[[], None] | None) -> None:
+        """Call that, as a batch of its own, whenever ``read_stream`` has something; or stop it."""
+        ...
+
+    def close_stream(self) -> None:
+        """No more is read: a child that still writes comes to its end. Does nothing if closed."""
         ...
 
     def poll(self) -> ChildEnd | None:

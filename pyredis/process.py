@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pyredis.config import Config
 
 _PR_SET_THP_DISABLE = 41
+_OOM_SCORE = "/proc/self/oom_score_adj"
 
 _RESERVED_FDS = 32
 """Descriptors kept for files, listeners and the loop itself."""
@@ -133,18 +134,27 @@ def disable_huge_pages() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_THP_DISABLE, 1, 0, 0, 0)
 
 
-def set_oom_score(config: Config, child: bool = False) -> None:
+class OomScore:
     """oom-score-adj: how readily the kernel ends us when memory runs out.
 
     The values are for a primary, a replica, and a child.
     """
-    if config.oom_score_adj == "no":
-        return
-    values = config.oom_score_adj_values
-    score = values[2 if child else 0]
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "r+") as file:
+
+    PRIMARY, REPLICA, CHILD = 0, 1, 2
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._base = 0  # what the process began with; ``relative`` values are added to it
+        with contextlib.suppress(OSError, ValueError), open(_OOM_SCORE) as file:
+            self._base = int(file.read())
+
+    def apply(self, part: int) -> None:
+        """Set the score for that part."""
+        config = self._config
+        if config.oom_score_adj == "no":
+            return
+        score = config.oom_score_adj_values[part]
         if config.oom_score_adj != "absolute":
-            score += int(file.read().strip() or 0)
-            score -= values[0] if child else 0  # which it has inherited
-            file.seek(0)
-        file.write(str(max(-1000, min(1000, score))))
+            score += self._base
+        with contextlib.suppress(OSError), open(_OOM_SCORE, "w") as file:
+            file.write(str(max(-1000, min(1000, score))))

@@ -323,12 +323,22 @@ class RequestReader:
     taken apart by one split, as in the hot path.
     """
 
-    __slots__ = ("_argv", "_argv_bytes", "_buffer", "_bulk", "_left", "_pos", "_start")
+    __slots__ = (
+        "_argv",
+        "_argv_bytes",
+        "_buffer",
+        "_bulk",
+        "_dropped",
+        "_left",
+        "_pos",
+        "_start",
+    )
 
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._pos = 0
         self._start = 0  # where the request being read begins, -1 once that was dropped
+        self._dropped = 0  # how many bytes of it were
         self._left = 0  # arguments still to come, 0 between requests
         self._bulk = -1  # length of the argument being read, -1 before its header
         self._argv: list[bytes] = []
@@ -343,6 +353,11 @@ class RequestReader:
     def held_bytes(self) -> int:
         """Size of the query buffer: bytes held, arguments already read included."""
         return len(self._buffer) - self._pos + self._argv_bytes
+
+    @property
+    def unfinished_bytes(self) -> int:
+        """How many of the bytes received came behind the last whole request."""
+        return len(self._buffer) - max(self._start, 0) + self._dropped
 
     @property
     def free_bytes(self) -> int:
@@ -361,7 +376,11 @@ class RequestReader:
         """Add bytes from the connection."""
         if self._pos > _KEEP_BYTES:
             # A long request: what was read of it is in _argv, so let go of the raw bytes.
-            self._start = 0 if self._start == self._pos else -1
+            if self._start == self._pos:
+                self._start = 0
+            else:
+                self._dropped += self._pos - max(self._start, 0)
+                self._start = -1
             del self._buffer[: self._pos]
             self._pos = 0
         self._buffer += data
@@ -418,6 +437,7 @@ class RequestReader:
             del self._buffer[: self._pos]
             self._pos = 0
         self._start = self._pos
+        self._dropped = 0
 
     def _line_end(self, mark: bytes) -> int:
         """Where the line ends, -1 when it does not yet.

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pyredis.resp import RequestReader
 
 if TYPE_CHECKING:
+    from pyredis.replication.primary import Downstream
     from pyredis.commands.registry import Entry
     from pyredis.keyspace import Database
     from pyredis.tracking import Tracker
@@ -79,9 +80,11 @@ class Session:
         "created_ms",
         "db",
         "dirty_exec",
+        "from_primary",
         "gates",
         "held",
         "id",
+        "inner",
         "last_command",
         "last_ms",
         "lib_name",
@@ -101,10 +104,12 @@ class Session:
         "query_peak_bytes",
         "queued",
         "reader",
+        "replica",
         "reply_mode",
         "resp3",
         "restricted",
         "shard_channels",
+        "source",
         "tracker",
         "unsent_bytes",
         "unsent_pieces",
@@ -112,6 +117,7 @@ class Session:
         "wanted_bytes",
         "watching",
         "wire",
+        "write_offset",
     )
 
     def __init__(self, number: int, db: Database, address: Address, now_ms: int) -> None:
@@ -124,6 +130,7 @@ class Session:
         self.lib_ver = b""
         self.user: bytes | None = b"default"  # None may do everything
         self.authenticated = True
+        self.inner = False  # no client: commands that were accepted elsewhere or before
         self.restricted = False  # the user may not do everything
         self.resp3 = False
         self.db = db
@@ -156,6 +163,10 @@ class Session:
         self.wanted_bytes = 0  # how much more the argument being read needs, when that is a lot
         self.query_peak_bytes = 0
         self.wire: Any = None  # the shell's side of this session
+        self.replica: Downstream | None = None  # what is known of it as a replica of ours
+        self.from_primary = False  # the stream of our primary comes by it
+        self.source: Callable[[], None] | None = None  # appends to ``out`` when all is sent
+        self.write_offset = 0  # where the replication stream stood behind its last write
 
     def output_bytes(self) -> int:
         """Size of ``out``. Amortized O(1) a piece, as ``out`` only grows within a batch."""
@@ -198,7 +209,11 @@ class Session:
 
     @property
     def kind(self) -> str:
-        """The class of client whose output buffer limits apply: normal, replica or pubsub."""
+        """The class of client: normal, replica, pubsub, or our primary's own session."""
+        if self.replica is not None and self.replica.attached:
+            return "replica"
+        if self.from_primary:
+            return "master"
         if self.channels or self.patterns or self.shard_channels:
             return "pubsub"
         return "normal"

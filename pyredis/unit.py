@@ -10,28 +10,37 @@ all that it causes. While it runs, the keyspace records two kinds of things in i
   anything. A handler whose result depends on time, chance or who waited says what to
   write instead (EXPIRE becomes PEXPIREAT, SPOP becomes SREM).
 
-When nobody listens nothing is recorded: the keyspace then only counts its changes.
-Closing the unit wraps several commands in MULTI and EXEC, so they take effect together
-elsewhere too, and gives the same list to every feed.
+When nobody listens nothing is recorded: the keyspace then only counts its changes. That
+a command changed something shows in this count, so the commonest case, requests that are
+propagated as they came, needs no recording at all: the hot path hands the client's own
+bytes on. Closing the unit wraps several commands in MULTI and EXEC, so they take effect
+together elsewhere too, encodes them once, and gives the same bytes to every feed.
 
 Model: Redis 7's ``propagatePendingCommands``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
+
+from pyredis.resp import encode_command
 
 if TYPE_CHECKING:
     from pyredis.keyspace import Database
 
 Argv = tuple[bytes, ...]
-Feed = Callable[[list[tuple[int, Argv]]], None]
-"""A consumer of closed units: database index and request, in order.
 
-It may have an attribute ``kind``, "aof" or "replicas": a script can say which of them its
-commands are for.
-"""
+
+class Feed(Protocol):
+    """A consumer of closed units. Each keeps its own idea of the database that is selected."""
+
+    kind: str
+    """"aof" or "replicas": some commands are for one of them only."""
+
+    def take(self, db_index: int, wire: bytes) -> None:
+        """One or more whole commands for a database, in RESP."""
+        ...
+
 
 # Which class of keyspace notifications (see notify-keyspace-events) an event is in.
 _CLASSES: Final = {
@@ -63,50 +72,68 @@ UNWATCHED: Final = frozenset(
 class Unit:
     """What has happened since the last close. One a server, reused."""
 
-    __slots__ = ("changes", "commands", "depth", "dirty", "explicit", "limits")
+    __slots__ = ("changes", "commands", "depth", "explicit", "implied", "limits", "mark")
 
     def __init__(self) -> None:
         self.changes: list[tuple[Database, bytes, str]] = []
         self.commands: list[tuple[int, Argv]] = []
-        self.dirty = False  # the running command changed something
+        self.mark = 0  # the keyspace's count of changes when the running command began
         self.explicit = False  # the running command said what to propagate
         self.depth = 0  # EXEC and scripts hold the unit open
         self.limits: dict[int, str] = {}  # commands (by place) that only one kind of feed gets
+        self.implied: set[int] = set()  # commands (by place) that time caused: all feeds get them
 
-    def begin_command(self) -> None:
-        """A new command starts inside the unit."""
-        self.dirty = self.explicit = False
+    def begin_command(self, dirty: int) -> None:
+        """A new command starts inside the unit. ``dirty`` is the count of changes so far."""
+        self.mark = dirty
+        self.explicit = False
 
-    def end_command(self, db_index: int, argv: Argv) -> None:
+    def end_command(self, dirty: int, db_index: int, argv: Argv) -> None:
         """The command is over: by default, a change propagates the request as it came."""
-        if self.dirty and not self.explicit:
+        if dirty != self.mark and not self.explicit:
             self.commands.append((db_index, argv))
-        self.dirty = self.explicit = False
-
-    def take_commands(self) -> list[tuple[int, Argv]]:
-        """The commands to propagate, as one transaction when there are several."""
-        commands, self.commands = self.commands, []
-        return _together(commands)
+        self.mark = dirty
+        self.explicit = False
 
     def limit(self, since: int, kind: str) -> None:
-        """The commands from that place on are for one kind of feed only (redis.set_repl)."""
-        self.limits.update(dict.fromkeys(range(since, len(self.commands)), kind))
+        """The commands from that place on are for one kind of feed only, "none" for nobody."""
+        places = range(since, len(self.commands))
+        self.limits.update(dict.fromkeys((at for at in places if at not in self.implied), kind))
 
-    def take_commands_for(self, kinds: list[str]) -> list[list[tuple[int, Argv]]]:
-        """What feeds of these kinds get, where some commands are limited to a kind."""
+    def hand_out(self, feeds: list[Feed]) -> None:
+        """Give the commands to the feeds, as one transaction when there are several."""
         commands, self.commands = self.commands, []
         limits, self.limits = self.limits, {}
-        return [
-            _together([each for at, each in enumerate(commands) if limits.get(at, kind) == kind])
-            for kind in kinds
-        ]
+        self.implied.clear()
+        if not limits:
+            pieces = _pieces(commands)
+            for feed in feeds:
+                for db_index, wire in pieces:
+                    feed.take(db_index, wire)
+            return
+        for feed in feeds:
+            kind = feed.kind
+            wanted = [each for at, each in enumerate(commands) if limits.get(at, kind) == kind]
+            for db_index, wire in _pieces(wanted):
+                feed.take(db_index, wire)
 
 
-def _together(commands: list[tuple[int, Argv]]) -> list[tuple[int, Argv]]:
-    if len(commands) > 1:
-        return [
-            (commands[0][0], (b"MULTI",)),
-            *commands,
-            (commands[-1][0], (b"EXEC",)),
-        ]
-    return commands
+def _pieces(commands: list[tuple[int, Argv]]) -> list[tuple[int, bytes]]:
+    """The unit in RESP, cut where the database changes."""
+    if len(commands) == 1:
+        db_index, argv = commands[0]
+        return [(db_index, encode_command(argv))]
+    if not commands:
+        return []
+    pieces: list[tuple[int, bytes]] = []
+    wires = [encode_command((b"MULTI",))]
+    at = commands[0][0]
+    for db_index, argv in commands:
+        if db_index != at:
+            pieces.append((at, b"".join(wires)))
+            wires.clear()
+            at = db_index
+        wires.append(encode_command(argv))
+    wires.append(encode_command((b"EXEC",)))
+    pieces.append((at, b"".join(wires)))
+    return pieces

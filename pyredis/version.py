@@ -3,5 +3,5 @@
 from typing import Final
 
 VERSION: Final = "0.1.0"
-REDIS_VERSION: Final = "7.2.4"
+REDIS_VERSION: Final = "7.4.2"
 """The newest Redis version that libraries may take this server for."""

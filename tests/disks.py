@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 
-from pyredis.ports import ChildEnd, ChildReport, Job
+from pyredis.ports import ChildEnd, ChildReport, Job, StreamJob
 
 
 class MemoryFile:
@@ -87,35 +88,90 @@ class MemoryDisk:
 
 
 class InlineChildren:
-    """Children that do their job at once, and have it seen when ``finish`` is called."""
+    """Children that do their job at once, and have it seen when ``finish`` is called.
 
-    def __init__(self) -> None:
+    With ``auto`` that is done by itself. Of a stream only ``room`` bytes more can be read, if
+    that is set; whoever raises it has to ask ``wants_to_read``.
+    """
+
+    def __init__(self, auto: bool = False) -> None:
         self.report = ChildReport()
         self.fork_error = 0
         self.number = 1000
         self.killed = False
+        self.auto = auto
         self.ended: ChildEnd | None = None
+        self.jobs: list[str] = []  # the titles of all so far
+        self.at_work = False
+        self.room: int | None = None
+        self.on_readable: Callable[[], None] | None = None
         self._status = 0
+        self._stream: bytes | None = None
 
     def start(self, title: str, job: Job) -> int:
-        if self.fork_error:
-            raise OSError(self.fork_error, os.strerror(self.fork_error))
-        self.number += 1
-        self.killed = False
+        self._begin(title)
         self._status = 0 if job(self.number, self._told) else 1
         return self.number
+
+    def start_stream(self, title: str, job: StreamJob) -> int:
+        self._begin(title)
+        pieces: list[bytes] = []
+        self._status = 0 if job(self.number, self._told, pieces.append) else 1
+        self._stream = b"".join(pieces)
+        return self.number
+
+    def _begin(self, title: str) -> None:
+        if self.fork_error:
+            raise OSError(self.fork_error, os.strerror(self.fork_error))
+        self.jobs.append(title)
+        self.number += 1
+        self.killed = False
+        self.at_work = True
 
     def _told(self, keys: int) -> None:
         self.report = ChildReport(keys, 5 << 20, 6 << 20)
 
     def finish(self, signal: int = 0) -> None:
         """The child has come to its end, or was ended."""
+        self.at_work = False
         self.ended = ChildEnd(0, signal) if signal else ChildEnd(self._status)
+        if signal and self._stream is not None:
+            self._stream = self._stream[: self.room]
+            self.room = None
 
     def poll(self) -> ChildEnd | None:
+        if self.auto and self.at_work and not self._stream:
+            self.finish()
         ended, self.ended = self.ended, None
         return ended
 
     def kill(self) -> None:
         self.killed = True
-        self.ended = ChildEnd(0, 10, excused=True)
+        if self.at_work:
+            self.at_work = False
+            self.ended = ChildEnd(0, 10, excused=True)
+            self._stream = None if self._stream is None else b""
+
+    # The stream
+
+    def read_stream(self, size: int) -> bytes | None:
+        if self._stream is None:
+            return b""
+        size = size if self.room is None else min(size, self.room)
+        data, self._stream = self._stream[:size], self._stream[size:]
+        if self.room is not None:
+            self.room -= len(data)
+        return data if data or not self._stream else None
+
+    def watch_stream(self, on_readable: Callable[[], None] | None) -> None:
+        self.on_readable = on_readable
+
+    def close_stream(self) -> None:
+        self.on_readable = None
+        self._stream = None
+
+    @property
+    def wants_to_read(self) -> Callable[[], None] | None:
+        """What is to be called now, as a batch of its own."""
+        at_end = not self._stream
+        return self.on_readable if at_end or self.room is None or self.room > 0 else None

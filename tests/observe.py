@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pyredis.unit import Argv
-from tests.support import EngineClient
+from tests.support import EngineClient, Listener
 
 
 class Observer:
@@ -18,7 +18,7 @@ class Observer:
         self.listener = client.another()
         engine.pubsub.psubscribe(self.listener.session, b"__keyspace@*")
         self.commands: list[tuple[int, Argv]] = []
-        engine.feeds.append(self.commands.extend)
+        engine.feeds.append(Listener(self.commands.extend))
         engine.observe()
 
     def events(self) -> list[str]:

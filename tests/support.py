@@ -17,12 +17,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pyredis.engine import Engine
 from pyredis.ports import ManualClock
-from pyredis.resp import encode_command
+from pyredis.resp import RequestReader, encode_command
 from pyredis.session import Address
 
 REDIS_SERVER = shutil.which("redis-server")
@@ -386,3 +387,21 @@ def _sorted(reply: Any) -> Any:
     if isinstance(reply, tuple):
         return (reply[0], sorted(reply[1], key=repr))
     return sorted(reply, key=repr) if isinstance(reply, list) else reply
+
+
+class Listener:
+    """A feed that gives what is propagated to a function, as (database, request) pairs."""
+
+    def __init__(
+        self, tell: Callable[[list[tuple[int, tuple[bytes, ...]]]], object], kind: str = "replicas"
+    ) -> None:
+        self.kind = kind
+        self._tell = tell
+
+    def take(self, db_index: int, wire: bytes) -> None:
+        reader = RequestReader()
+        reader.receive(wire)
+        commands = []
+        while (argv := reader.next(1 << 29, True)) is not None:
+            commands.append((db_index, tuple(argv)))
+        self._tell(commands)

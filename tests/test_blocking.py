@@ -11,6 +11,7 @@ import pytest
 from pyredis.resp import Error, encode_command
 from tests.support import (
     EngineClient,
+    Listener,
     NullArray,
     RealRedis,
     ReplyError,
@@ -441,7 +442,7 @@ def test_propagation_and_events(client: EngineClient) -> None:
     units: list[list[str]] = []
     engine = client.engine
     engine.feeds.append(
-        lambda commands: units.append([b" ".join(argv).decode() for _, argv in commands])
+        Listener(lambda commands: units.append([b" ".join(argv).decode() for _, argv in commands]))
     )
     engine.observe()
     waiters = [client.another() for _ in range(4)]
@@ -468,7 +469,7 @@ def test_an_expired_key_is_told_before_the_wait(client: EngineClient) -> None:
     units: list[Any] = []
     client("RPUSH", "l", "a")
     client("PEXPIRE", "l", 10)
-    client.engine.feeds.append(units.append)
+    client.engine.feeds.append(Listener(units.append))
     client.engine.observe()
     client.clock.advance(11)
     client.send("BLPOP", "l", 0)

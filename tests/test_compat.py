@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -11,12 +16,14 @@ from compat import differences, undefined
 from compat.__main__ import CORPUS
 from compat.generate import Generator
 from compat.judge import Difference, Judge
+from compat.recipes import CALL, SEVERAL, inside
 from compat.replies import parse_all
 from compat.sequences import Step, corpus, read, text
 from compat.servers import Follower
 from compat.shrink import shrink
+from pyredis.persistence.payload import dump
 from pyredis.server import command_table
-from tests.support import REDIS_SERVER
+from tests.support import REDIS_SERVER, ROOT
 
 SEQUENCES = 60
 
@@ -67,6 +74,32 @@ def test_a_difference_is_found(judge: Judge) -> None:
     assert (found.value.expected, found.value.got) == (b"1", b"2")
 
 
+def test_a_wrong_command_for_replicas_is_found(judge: Judge) -> None:
+    steps = read("SET a 1")[0]
+    judge.run(steps, small=False)
+    tap = judge.leader.tap
+    honest = tap.take
+    tap.take = lambda db_index, wire: honest(db_index + 1, wire)  # type: ignore[method-assign]
+    with pytest.raises(Difference) as found:
+        judge.run(steps, small=False)
+    del tap.take
+    judge.reconnect()
+    assert found.value.where == "stream"
+
+
+@pytest.mark.skipif(REDIS_SERVER is None, reason="redis-server is not installed")
+def test_a_run_that_is_stopped_leaves_no_server_behind() -> None:
+    command = [sys.executable, "-m", "compat", "--seconds", "100"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as run:
+        assert run.stdout is not None
+        assert b"corpus" in run.stdout.readline()
+        children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+        run.terminate()
+        assert run.wait(20) == 128 + signal.SIGTERM
+    assert len(children) == 2
+    assert not any(Path("/proc", each).exists() for each in children)
+
+
 def test_sequences_are_a_function_of_the_seed() -> None:
     first, second = (Generator(command_table().all()) for _ in range(2))
     assert first.sequence(Random("x")) == second.sequence(Random("x"))
@@ -98,6 +131,37 @@ def test_rules() -> None:
     assert differences.explain([b"ZSCORE", b"z", b"a"], b"0.10000000000000001", b"0.1")
     assert differences.explain([b"GET", b"a"], b"0.10000000000000001", b"0.1") is None
     assert len(differences.ROWS) < 20
+
+
+def test_what_a_script_calls_is_found_again() -> None:
+    get, incr = [b"GET", b"a"], [b"INCR", b"b"]
+    assert inside([b"EVAL", CALL, b"0", *get]) == ([get], False)
+    assert inside([b"fcall", b"call", b"1", b"key", *get]) == ([get], False)
+    assert inside([b"EVAL", SEVERAL, b"0", *get, b"|", *incr, b"|"]) == ([get, incr], True)
+    for other in ([b"EVAL", b"return 1", b"0", *get], [b"GET", b"a"], [b"EVAL", CALL, b"x", b"a"]):
+        assert inside(other) == ([], False)
+
+
+def test_rules_for_users() -> None:
+    old, new = (b"NOPERM this user has", b"NOPERM User alice has")
+    tail = b" no permissions to run the 'get' command"
+    assert differences.explain([b"GET", b"a"], ("-", old + tail), ("-", new + tail))
+    key = b" no permissions to access one of the keys used as arguments"
+    assert not differences.explain([b"GET", b"a"], ("-", old + key), ("-", new + tail))
+    assert differences.explain(
+        [b"ACL", b"LIST"], [b"user a on ~b +@all"], [b"user a on sanitize-payload ~b +@all +get"]
+    )
+    assert not differences.explain([b"ACL", b"LIST"], [b"user a on ~b"], [b"user a on ~c"])
+
+
+def test_rules_for_payloads() -> None:
+    def same(one: Any, other: Any, compresses: bool = True) -> bool:
+        argv = [b"DUMP", b"a"]
+        return undefined.same(argv, dump(one, 10, compresses), dump(other, 10, not compresses))
+
+    assert same(b"x" * 100, b"x" * 100)
+    assert not same(b"x" * 100, b"x" * 101)
+    assert not same(b"1", b"x")
 
 
 def test_replies_keep_their_type() -> None:

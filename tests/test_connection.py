@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pyredis.resp import encode_command
+from pyredis.version import REDIS_VERSION
 from tests.support import EngineClient, RealRedis, ReplyError, Twin, WireClient, new_client
 
 HELLO_KEYS = [b"server", b"version", b"proto", b"id", b"mode", b"role", b"modules"]
@@ -63,7 +64,7 @@ def test_hello_greets_in_the_version_asked_for(client: EngineClient) -> None:
     assert kind == "map"
     assert [key for key, _ in pairs] == HELLO_KEYS
     assert dict(pairs)[b"server"] == b"redis"
-    assert dict(pairs)[b"version"] == b"7.2.4"
+    assert dict(pairs)[b"version"] == REDIS_VERSION.encode()
     assert dict(pairs)[b"proto"] == 3
     assert dict(pairs)[b"mode"] == b"standalone"
     assert dict(pairs)[b"role"] == b"master"

@@ -275,10 +275,10 @@ def test_restart_needs_the_file(client: EngineClient) -> None:
 
 
 def test_change_repl_id(client: EngineClient) -> None:
-    before = client.engine.replid
+    before = client.engine.replication.history.replid
     client("DEBUG", "CHANGE-REPL-ID")
-    assert client.engine.replid != before
-    assert len(client.engine.replid) == 40
+    assert client.engine.replication.history.replid != before
+    assert len(client.engine.replication.history.replid) == 40
 
 
 def test_help(client: EngineClient) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pyredis.persistence.encoding import crc64
 from tests.samples import HASHES, SETS, STREAMS, STRINGS, VALUES, ZSETS
-from tests.support import EngineClient, Twin, new_client
+from tests.support import EngineClient, Listener, Twin, new_client
 
 NOT_GENUINE = b"ERR DUMP payload version or checksum are wrong"
 BAD = b"ERR Bad data format"
@@ -203,7 +203,7 @@ def test_version_11_keeps_sets_and_consumers(client: EngineClient) -> None:
 def test_propagates_a_time_that_lasts(client: EngineClient) -> None:
     payload = seal(b"\0\1v")
     sent: list[tuple[bytes, ...]] = []
-    client.engine.feeds.append(lambda unit: sent.extend(argv for _, argv in unit))
+    client.engine.feeds.append(Listener(lambda unit: sent.extend(argv for _, argv in unit)))
     client.engine.observe()
     client("RESTORE", "a", 1000, payload)
     client("RESTORE", "b", 0, payload)

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from pyredis.digest import ZERO, value_digest
 from pyredis.expire import PAGE_FIELDS
 from tests.observe import Observer
-from tests.support import EngineClient, new_client
+from tests.support import EngineClient, Listener, new_client
 from tests.test_expire import TickingClock
 
 
@@ -263,7 +263,7 @@ class FieldsBesideDict(RuleBasedStateMachine):
         self.replica = new_client()
         ks = self.replica.engine.ks
         ks.may_expire, ks.ignore_expiry = False, True
-        self.client.engine.feeds.append(self.tell)
+        self.client.engine.feeds.append(Listener(self.tell))
         self.client.engine.observe()
         self.values: dict[str, int] = {}
         self.ends_ms: dict[str, int] = {}

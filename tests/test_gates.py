@@ -35,13 +35,13 @@ def test_the_order_of_gates() -> None:
     client.session.multi = []
     client.session.monitor = True
     client.session.channels[b"a"] = None
-    client.engine.set_pause("test", client.engine.now_ms + 10, True)
+    client.engine.serving.set_pause("test", client.engine.now_ms + 10, True)
     assert names(client) == [
         "require_auth",
         "forbid_in_multi",
         "server_gate",
         "subscribed_resp2",
-        "monitoring",
+        "streamed_to",
         "paused",
         "queue_in_multi",
     ]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from pyredis.types.hashes import Hash
-from tests.support import EngineClient, Twin, new_client
+from tests.support import EngineClient, Listener, Twin, new_client
 
 
 @dataclass
@@ -136,7 +136,7 @@ def test_encoding_by_content() -> None:
 def feed(client: EngineClient) -> list[tuple[bytes, ...]]:
     """A list that will hold what is propagated from now on."""
     argvs: list[tuple[bytes, ...]] = []
-    client.engine.feeds.append(lambda unit: argvs.extend(argv for _, argv in unit))
+    client.engine.feeds.append(Listener(lambda unit: argvs.extend(argv for _, argv in unit)))
     client.engine.observe()
     return argvs
 

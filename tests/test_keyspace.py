@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from pyredis.keyspace import TOUCH_LFU, TOUCH_NOT, Database, Keyspace, type_name
 from pyredis.resp import Error
 from pyredis.types.lists import List
+from pyredis.types.streams import Stream
 
 keys = st.integers(0, 12).map(lambda n: b"k%d" % n)
 numbers = st.integers(0, 1)
@@ -271,9 +272,13 @@ def test_who_waits_for_a_key_is_told(db: Database) -> None:
     db.put(b"a", b"")
     assert not told()
     db.replace(b"a", 7)
+    assert not told(), "Redis tells nobody of another value, unless a stream is gone"
+    db.put(b"a", Stream())
+    db.replace(b"a", 7)
     assert told()
     db.store(b"a", 7, "set")
     assert told()
+    db.put(b"a", Stream())
     db.replace_all((b"a", b"b"), "set")
     assert told()
     db.remove(b"a")

@@ -18,7 +18,7 @@ from hypothesis.stateful import (
 
 from pyredis.types import lists as module
 from pyredis.types.lists import List, entry_bytes
-from tests.support import EngineClient, NullArray, ReplyError, Twin, new_client
+from tests.support import EngineClient, Listener, NullArray, ReplyError, Twin, new_client
 
 values = st.sampled_from([b"", b"a", b"b", b"-1", b"127", b"x" * 70, b"y" * 900])
 many = st.lists(values, max_size=30)
@@ -379,7 +379,7 @@ def observed(client: EngineClient) -> tuple[list[Any], list[Any]]:
     events: list[Any] = []
     commands: list[Any] = []
     engine = client.engine
-    engine.feeds.append(commands.extend)
+    engine.feeds.append(Listener(commands.extend))
     announce = engine.announce
 
     def note(changes: Any) -> None:
@@ -388,6 +388,7 @@ def observed(client: EngineClient) -> tuple[list[Any], list[Any]]:
 
     engine.announce = note  # type: ignore[method-assign]
     engine.observe()
+    engine.ks.observed = True
     return events, commands
 
 

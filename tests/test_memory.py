@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
+from pyredis.account import value_bytes
 from pyredis.host import Host, MemoryUse
-from pyredis.memory import MemoryMeter, value_bytes
+from pyredis.memory import MemoryMeter
 from tests.support import EngineClient, Twin
 
 MB = 1 << 20
@@ -30,7 +31,7 @@ class Machine(Host):
 def on_a_machine(client: EngineClient) -> Machine:
     host = Machine(20 * MB, 10 * MB)
     client.engine.host = host
-    client.engine.memory = MemoryMeter(host)
+    client.engine.memory = MemoryMeter(client.engine)
     return host
 
 
@@ -80,7 +81,7 @@ def test_usage(client: EngineClient) -> None:
     assert client("MEMORY", "USAGE", "k") is None
     client("SET", "k", "v")
     plain = client("MEMORY", "USAGE", "k")
-    assert 100 < plain < 400
+    assert 80 < plain < 400
     client("PEXPIRE", "k", 100000)
     assert client("MEMORY", "USAGE", "k") > plain
     client("SADD", "s", *("x" * size for size in range(1, 200)))
@@ -102,9 +103,14 @@ def test_stats_has_the_fields_of_redis(twin: Twin) -> None:
     for client in (twin.real, twin.ours):
         client("SET", "k", "v", "PX", 1000000)
     theirs, ours = (each("MEMORY", "STATS") for each in (twin.real, twin.ours))
-    assert ours[::2] == theirs[::2]
+    newer = {
+        *(b"overhead.db.hashtable.lut", b"overhead.db.hashtable.rehashing"),
+        *(b"db.dict.rehashing.count", b"allocator.muzzy"),
+    }
+    assert [name for name in ours[::2] if name not in newer] == theirs[::2]
+    assert newer < set(ours[::2])
     at = ours.index(b"db.0") + 1
-    assert ours[at][::2] == theirs[at][::2]
+    assert [*ours[at][::2], b"overhead.hashtable.slot-to-keys"] == theirs[at][::2], "7.4 drops it"
 
 
 def test_stats(client: EngineClient) -> None:

@@ -16,6 +16,7 @@ import pytest
 import trustme
 
 from pyredis.net.connection import Connection
+from pyredis.net.listeners import listen_tcp
 from pyredis.net.server import Server
 from pyredis.resp import encode_command
 from pyredis.session import Address, Session
@@ -71,7 +72,6 @@ def test_config_set_of_what_the_system_refuses(node: Node) -> None:
         ("bind", "127.0.0.1 192.0.2.1", b"bind') - Failed to bind to specified addresses."),
         ("port", str(taken.getsockname()[1]), b"port') - Unable to listen on this port. Check"),
         ("maxclients", "4294967295", b"maxclients') - The operating system is not able to"),
-        ("appendonly", "yes", b"appendonly') - the append-only file is not part of"),
     ):
         before = client("CONFIG", "GET", setting)
         assert reason in client("CONFIG", "SET", setting, value)
@@ -239,6 +239,23 @@ def test_a_client_that_half_closes_still_gets_its_replies(node: Node) -> None:
     client.socket.sendall(b"PING\r\nPING\r\n")
     client.socket.shutdown(socket.SHUT_WR)
     assert until_closed(client) == b"+PONG\r\n+PONG\r\n"
+
+
+def test_new_connections_wait_for_the_next_turn_beyond_a_limit() -> None:
+    engine, _clock = new_engine(max_new_connections_per_cycle=3)
+    loop = asyncio.new_event_loop()
+    server = Server(engine, engine.config, loop, engine.log)
+    port = free_port()
+    (listener,) = listen_tcp(("127.0.0.1",), port, 511, False, 0)
+    peers = [socket.create_connection(("127.0.0.1", port)) for _ in range(5)]
+    for expected in (3, 5, 5):
+        server._accept(listener)
+        assert len(server.connections) == expected
+    for each in peers:
+        each.close()
+    listener.sock.close()
+    server.close()
+    loop.close()
 
 
 def test_unix_socket(tmp_path: Path) -> None:

@@ -76,8 +76,6 @@ def test_commands_are_renamed_and_removed(tmp_path: Path) -> None:
         ("rename-command NOPE x", "No such command in rename-command"),
         ("rename-command GET set", "Target command name already exists"),
         ("loadmodule /x.so", "cannot be loaded"),
-        ("appendonly yes", "'appendonly' is not part of this version"),
-        ("replicaof 127.0.0.1 1", "'replicaof' is not part of this version"),
         ("cluster-enabled yes", "'cluster-enabled' is not part of this version"),
     ],
 )

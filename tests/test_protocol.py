@@ -224,3 +224,33 @@ def test_an_error_in_a_pipeline_leaves_the_rest_alone(client: EngineClient) -> N
     client.send("GET", "a")
     assert client.replies() == [b"2"]
     assert isinstance(client("GET", "l"), ReplyError)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.builds(
+                lambda size, count: encode_command([b"SET", b"k" * size, *[b"v"] * count]),
+                st.sampled_from([1, 5000, 70_000]),
+                st.sampled_from([1, 40]),
+            ),
+            st.sampled_from([b"PING\r\n", b"\r\n", b"*0\r\n"]),
+        ),
+        max_size=6,
+    ),
+    st.sampled_from([1000, 4096, 30_000, 70_000]),
+)
+def test_a_reader_knows_how_much_of_its_input_makes_no_request_yet(
+    wires: list[bytes], step: int
+) -> None:
+    data = b"".join(wires)
+    ends = [0]
+    for wire in wires:
+        ends.append(ends[-1] + len(wire))
+    reader = RequestReader()
+    for at in range(0, len(data), step):
+        reader.receive(data[at : at + step])
+        while reader.next() is not None:
+            pass
+        received = min(at + step, len(data))
+        assert reader.unfinished_bytes == received - max(end for end in ends if end <= received)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support import EngineClient, Push, Twin, new_client
+from tests.support import EngineClient, Listener, Push, Twin, new_client
 
 
 def speak(twin: Twin, protocol: int) -> None:
@@ -161,7 +161,7 @@ def test_the_gone_receive_nothing(client: EngineClient) -> None:
 
 def test_publish_is_for_replicas_too(client: EngineClient) -> None:
     units: list[object] = []
-    client.engine.feeds.append(units.append)
+    client.engine.feeds.append(Listener(units.append))
     client.engine.observe()
     client("PUBLISH", "a", "m")
     client("SPUBLISH", "s", "m")

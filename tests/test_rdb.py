@@ -107,8 +107,16 @@ def test_we_load_the_file_of_a_real_server(real: Any, real_redis: RealRedis) -> 
         assert client("PEXPIRETIME", key) == real("PEXPIRETIME", key)
 
 
-@pytest.mark.parametrize("compresses", [True, False])
-def test_a_real_server_loads_our_file(real: Any, real_redis: RealRedis, compresses: bool) -> None:
+@pytest.mark.parametrize(("compresses", "version"), [(True, 10), (False, 10), (True, 9)])
+def test_a_real_server_loads_our_file(
+    real: Any, real_redis: RealRedis, compresses: bool, version: int
+) -> None:
+    fill(real)
+    names = set(VALUES) - {"changed-in-place", "zeros"}
+    real("SELECT", 3)
+    encodings = {name: real("OBJECT", "ENCODING", name) for name in names}
+    real("SELECT", 0)
+    encodings |= {name: real("OBJECT", "ENCODING", name) for name in names if real("EXISTS", name)}
     client = new_client()
     client.clock.time_ms = time.time_ns() // 1_000_000
     fill(client)
@@ -116,22 +124,24 @@ def test_a_real_server_loads_our_file(real: Any, real_redis: RealRedis, compress
         write(
             client.engine.ks.dbs,
             aux=[(b"redis-ver", b"7.2.4"), (b"redis-bits", b"64")],
-            functions=[LIBRARY.encode()],
-            options=Options(compresses=compresses),
+            functions=[LIBRARY.encode()] if version >= 10 else [],
+            options=Options(version, compresses),
         )
     )
     (Path(real_redis.folder) / "dump.rdb").write_bytes(data)
     assert real("DEBUG", "RELOAD", "NOSAVE") == b"OK"
     assert data_digest(client.engine.ks.dbs).hex().encode() == real("DEBUG", "DIGEST")
-    assert real("FUNCTION", "LIST")[0][1] == b"lib"
+    assert version < 10 or real("FUNCTION", "LIST")[0][1] == b"lib"
     for key in client("KEYS", "*"):
         assert real("PEXPIRETIME", key) == client("PEXPIRETIME", key)
+        if key.decode() in names:
+            assert real("OBJECT", "ENCODING", key) == encodings[key.decode()], key
 
 
 # Our own files
 
 
-@pytest.mark.parametrize("version", [10, 11, 12])
+@pytest.mark.parametrize("version", [9, 10, 11, 12])
 def test_round_trip(version: int) -> None:
     client, other = new_client(), new_client()
     fill(client)
@@ -147,9 +157,56 @@ def test_round_trip(version: int) -> None:
 
 
 def test_writes_no_other_versions() -> None:
-    for version in (9, 13):
+    for version in (8, 13):
         with pytest.raises(ValueError, match="version"):
             next(write([], options=Options(version)))
+
+
+def test_what_the_version_cannot_tell_is_written_and_told_once() -> None:
+    client, other = new_client(), new_client()
+    for name in ("h1", "h2"):
+        client("HSET", name, "f", "v")
+        client("HEXPIRE", name, 1000, "FIELDS", 1, "f")
+    told: list[str] = []
+    for version in (9, 10, 12):
+        options = Options(version)
+        data = b"".join(write(client.engine.ks.dbs, options=options, on_newer=told.append))
+        load([data], other.engine.config, 16).install(other.engine.ks)
+        assert other("HTTL", "h2", "FIELDS", 1, "f") == [1000]
+    assert told == ["TTLs of fields, in key 'h1'"] * 2
+    told.clear()
+    list(write([], functions=[b"#!lua"] * 2, options=Options(9), on_newer=told.append))
+    assert told == ["functions"]
+
+
+def test_a_small_set_of_integers_that_is_no_intset_stays_none() -> None:
+    client, other = new_client(), new_client()
+    client("SADD", "k", "1", "a")
+    client("SREM", "k", "a")
+    load([whole(client, Options(11))], other.engine.config, 16).install(other.engine.ks)
+    assert other("OBJECT", "ENCODING", "k") == client("OBJECT", "ENCODING", "k") == b"listpack"
+
+
+def test_numbers_and_long_elements_among_short_ones() -> None:
+    client, other = new_client(), new_client()
+    client("HSET", "h", "n", 5, "long", "x" * 60, "longer", "y" * 300, "", "")
+    client("RPUSH", "l", -7, "x" * 70, 70000)
+    client("ZADD", "z", 1, "12", 2, "x" * 50)
+    client("SET", "num", 12)
+    client("SET", "text", "0012")
+    for options in (Options(), Options(compresses=False)):
+        load([whole(client, options)], other.engine.config, 16).install(other.engine.ks)
+        assert data_digest(other.engine.ks.dbs) == data_digest(client.engine.ks.dbs)
+
+
+def test_details_for_tools() -> None:
+    data = file(b"\xfe\0", b"\0\1a\1v", b"\xfc" + bytes(8) + b"\4\1h\1\1f\1v")
+    reader = Reader(LIMITS, details=True)
+    events = reader.feed(data) + reader.finish()
+    keys = [event for event in events if isinstance(event, Key)]
+    assert [(key.name, key.kind, key.size_bytes, key.offset) for key in keys] == [
+        (b"a", 0, 5, 11), (b"h", 4, 17, 16),
+    ]  # fmt: skip
 
 
 def test_empty_file() -> None:
@@ -287,8 +344,8 @@ def test_records_that_are_no_keys() -> None:
         version=12,
     )
     assert read(data) == [
-        Aux(b"ver", b"7"),
-        FunctionCode(b"#!lua"),
+        Aux(b"ver", b"7", 9),
+        FunctionCode(b"#!lua", data.index(b"\xf5")),
         ModuleAux(0x0101010101010101, data.index(b"\xf7")),
         SelectDb(2, data.index(b"\xfe\2")),
         ResizeDb(5, 1),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support import EngineClient, Twin
+from tests.support import Twin
 
 
 @pytest.mark.parametrize(
@@ -26,8 +26,3 @@ def test_replica_of_nobody(twin: Twin, name: str) -> None:
     twin(name, "host")
     for port in ("x", "-1", "65536", "one"):
         twin(name, "host", port)
-
-
-def test_replica_of_another_is_refused(client: EngineClient) -> None:
-    assert client("REPLICAOF", "host", 6379).startswith(b"ERR replication is not part of")
-    assert client("ROLE")[0] == b"master"

@@ -10,7 +10,7 @@ import pytest
 
 from pyredis.engine import Engine
 from pyredis.ports import ManualClock
-from tests.support import ROOT, EngineClient, Node, Twin, new_client, new_engine
+from tests.support import ROOT, EngineClient, Listener, Node, Twin, new_client, new_engine
 
 KILLED = b"ERR Script killed by user with SCRIPT KILL..."
 BUSY = b"BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
@@ -199,7 +199,7 @@ def watched(**settings: Any) -> tuple[EngineClient, list[Any]]:
     """A client, and the units that would go to the AOF and to replicas."""
     client = new_client(**settings)
     units: list[Any] = []
-    client.engine.feeds.append(units.append)
+    client.engine.feeds.append(Listener(units.append))
     client.engine.observe()
     return client, units
 
@@ -220,8 +220,9 @@ def test_effects_are_propagated_as_one_unit() -> None:
 
 def test_set_repl_limits_who_gets_what() -> None:
     client, everything = watched()
-    aof, replicas = Recorder("aof"), Recorder("replicas")
-    client.engine.feeds += [aof, replicas]
+    aof: list[Any] = []
+    replicas: list[Any] = []
+    client.engine.feeds += [Listener(aof.append, "aof"), Listener(replicas.append)]
     client(
         "EVAL",
         "redis.set_repl(redis.REPL_NONE) redis.call('SET', 'none', 1)"
@@ -230,21 +231,10 @@ def test_set_repl_limits_who_gets_what() -> None:
         "redis.set_repl(redis.REPL_ALL) redis.call('SET', 'all', 1)",
         0,
     )
-    assert commands(aof.units[0]) == [b"MULTI", b"SET aof 1", b"SET all 1", b"EXEC"]
-    assert commands(replicas.units[0]) == [b"MULTI", b"SET replica 1", b"SET all 1", b"EXEC"]
+    assert commands(aof[0]) == [b"MULTI", b"SET aof 1", b"SET all 1", b"EXEC"]
+    assert commands(replicas[0]) == [b"MULTI", b"SET replica 1", b"SET all 1", b"EXEC"]
     assert client("EXISTS", "none", "aof", "replica", "all") == 4
     assert len(everything) == 1
-
-
-class Recorder:
-    """A feed of one kind."""
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-        self.units: list[Any] = []
-
-    def __call__(self, unit: list[Any]) -> None:
-        self.units.append(unit)
 
 
 def test_waiters_are_served_after_the_script(client: EngineClient) -> None:

@@ -23,7 +23,7 @@ from pyredis.types.sets import (
     is_integer,
     union,
 )
-from tests.support import EngineClient, Twin, new_client
+from tests.support import EngineClient, Listener, Twin, new_client
 
 
 @dataclass
@@ -218,7 +218,7 @@ def encoding(client: EngineClient, key: str) -> bytes:
 def feed(client: EngineClient) -> list[tuple[bytes, ...]]:
     """A list that will hold what is propagated from now on."""
     argvs: list[tuple[bytes, ...]] = []
-    client.engine.feeds.append(lambda unit: argvs.extend(argv for _, argv in unit))
+    client.engine.feeds.append(Listener(lambda unit: argvs.extend(argv for _, argv in unit)))
     client.engine.observe()
     return argvs
 

@@ -112,9 +112,9 @@ def test_acked_waits_for_groups_that_have_not_read(two_groups: EngineClient) -> 
 
 
 def test_acked_without_groups(client: EngineClient) -> None:
-    """The documentation of XDELEX says 2 for this case; we had no server to ask."""
+    """Nobody needs the entry: redis-py's tests of 8.2 expect so, too."""
     client("XADD", "s", "1-0", "f", "v")
-    assert client("XDELEX", "s", "ACKED", "IDS", 1, "1-0") == [2]
+    assert client("XDELEX", "s", "ACKED", "IDS", 1, "1-0") == [1]
 
 
 def test_delref_forgets_entries_that_are_gone(two_groups: EngineClient) -> None:
@@ -163,7 +163,7 @@ def test_trim_what_is_acknowledged(client: EngineClient) -> None:
     tell = Observer(client).after
     assert tell("XTRIM", "s", "MINID", "~", "6-0", "ACKED") == (
         ["0:s xtrim"],
-        ["0:XTRIM s ACKED MAXLEN = 2"],
+        ["0:XTRIM s MAXLEN = 2 ACKED"],
     )
     assert ids(client) == [3, 5]
     assert client("XTRIM", "s", "ACKED", "MAXLEN", 0) == 0
@@ -183,7 +183,7 @@ def test_trim_stops_at_the_length(client: EngineClient) -> None:
 def test_trim_with_references(client: EngineClient) -> None:
     fill(client, 4, node=2)
     tell = Observer(client).after
-    assert tell("XTRIM", "s", "MINID", "~", 4, "DELREF")[1] == ["0:XTRIM s DELREF MINID = 3-0"]
+    assert tell("XTRIM", "s", "MINID", "~", 4, "DELREF")[1] == ["0:XTRIM s MINID = 3-0 DELREF"]
     assert ids(client) == [3, 4]
     assert client("XPENDING", "s", "g")[0] == 2
     assert client("XTRIM", "s", "MAXLEN", 0, "KEEPREF") == 2
@@ -205,7 +205,7 @@ def test_add_and_trim(client: EngineClient) -> None:
     client("XACK", "s", "g", "1-0")
     tell = Observer(client).after
     assert tell("XADD", "s", "MAXLEN", "=", 1, "ACKED", "7-0", "f", "v")[1] == [
-        "0:XADD s ACKED MAXLEN = 6 7-0 f v"
+        "0:XADD s MAXLEN = 6 ACKED 7-0 f v"
     ]
     assert len(ids(client)) == 6
     client("XREADGROUP", "GROUP", "g", "c", "STREAMS", "s", ">")

@@ -364,7 +364,7 @@ def test_events_and_propagation(client: EngineClient) -> None:
         ("XADD s MAXLEN ~ 1 6-1 a 1", "xadd", "XADD s MAXLEN = 3 6-1 a 1"),
         ("XADD s MAXLEN 2 7-1 a 1", "xadd xtrim", "XADD s MAXLEN 2 7-1 a 1"),
         ("XADD s NOMKSTREAM MINID ~ 7 LIMIT 9 8-1 a 1", "xadd",
-         "XADD s NOMKSTREAM MINID = 6-1 8-1 a 1"),
+         "XADD s NOMKSTREAM MINID = 6-1 LIMIT 9 8-1 a 1"),
         ("XADD s * a 1", "xadd", f"XADD s {now_ms}-0 a 1"),
         ("XADD no NOMKSTREAM * a 1", "", ""),
         ("XADD s 1-1 a 1", "", ""),

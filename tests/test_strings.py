@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pyredis.commands.args import integer
 from pyredis.resp import Error
-from tests.support import EngineClient, Twin, new_client
+from tests.support import EngineClient, Listener, Twin, new_client
 
 FAR_S, FAR_MS = 99_999_999_999, 99_999_999_999_999
 
@@ -26,7 +26,7 @@ def same_value(twin: Twin, *keys: str) -> None:
 def propagated(client: EngineClient) -> list[tuple[bytes, ...]]:
     """A list that gets every command the engine propagates from now on."""
     log: list[tuple[bytes, ...]] = []
-    client.engine.feeds.append(lambda commands: log.extend(argv for _, argv in commands))
+    client.engine.feeds.append(Listener(lambda commands: log.extend(argv for _, argv in commands)))
     client.engine.observe()
     return log
 

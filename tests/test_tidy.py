@@ -24,6 +24,7 @@ SHELL = {
     "process.py",
     "unixhost.py",
     "configfile.py",
+    "persistence/disk.py",
     "persistence/snapshot.py",
 }
 FORBIDDEN_IMPORTS = {"socket", "asyncio", "select", "selectors", "subprocess", "threading", "ssl"}
@@ -35,7 +36,7 @@ FORBIDDEN_CALLS = re.compile(
 
 def is_shell(path: Path) -> bool:
     name = path.relative_to(PACKAGE).as_posix()
-    return name in SHELL or name.startswith("net/")
+    return name in SHELL or name.startswith(("net/", "tools/"))
 
 
 def imports(tree: ast.AST) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pyredis.types.zset import ZSet
-from tests.support import EngineClient, NullArray, ReplyError, Twin, new_client
+from tests.support import EngineClient, Listener, NullArray, ReplyError, Twin, new_client
 
 A_TO_D = ("1", "a", "2", "b", "3", "c", "4", "d")
 
@@ -23,7 +23,7 @@ def zset_of(client: EngineClient, key: bytes) -> ZSet:
 def follow(client: EngineClient) -> list[tuple[bytes, ...]]:
     """The list to which all commands go that replicas would get."""
     seen: list[tuple[bytes, ...]] = []
-    client.engine.feeds.append(lambda commands: seen.extend(argv for _, argv in commands))
+    client.engine.feeds.append(Listener(lambda commands: seen.extend(argv for _, argv in commands)))
     client.engine.observe()
     return seen
 

@@ -60,6 +60,8 @@ def _flags(session: Session) -> str:
     tracker = session.tracker
     marks = {
         "O": session.monitor,
+        "S": session.kind == "replica" and not session.monitor,
+        "M": session.from_primary,
         "P": session.kind == "pubsub",
         "x": session.multi is not None,
         "b": session.blocked is not None,
@@ -393,8 +395,8 @@ def client_unblock(ctx: Context, number: bytes, *reason: bytes) -> Reply:
         return 0
     if word == b"ERROR":
         error = "UNBLOCKED client unblocked via CLIENT UNBLOCK"
-        return int(ctx.engine.unblock(session, error=error))
-    return int(ctx.engine.unblock(session))
+        return int(ctx.engine.serving.unblock(session, error=error))
+    return int(ctx.engine.serving.unblock(session))
 
 
 @command(
@@ -418,7 +420,8 @@ def client_pause(ctx: Context, timeout: bytes, *mode: bytes) -> Reply:
         raise Error("ERR timeout is negative")
     if duration_ms > INT64_MAX - ctx.now_ms:
         raise Error("ERR timeout is out of range")
-    ctx.engine.set_pause(_BY_COMMAND, ctx.now_ms + duration_ms, word == b"ALL")
+    if duration_ms:  # what ends at once holds up nothing, not even the rest of this input
+        ctx.engine.serving.set_pause(_BY_COMMAND, ctx.now_ms + duration_ms, word == b"ALL")
     return OK
 
 
@@ -431,7 +434,7 @@ def client_pause(ctx: Context, timeout: bytes, *mode: bytes) -> Reply:
 )
 def client_unpause(ctx: Context) -> Reply:
     """Ends a pause before its time."""
-    ctx.engine.lift_pause(_BY_COMMAND)
+    ctx.engine.serving.lift_pause(_BY_COMMAND)
     return OK
 
 

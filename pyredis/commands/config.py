@@ -118,6 +118,8 @@ def config_resetstat(ctx: Context) -> Reply:
     engine.metrics.reset()
     engine.expire.reset_stats()
     engine.lazyfree.reset_stats()
+    engine.evictor.reset_stats()
+    engine.child.reset_stats()
     engine.saver.reset_stats()
     ks.hits = ks.misses = ks.expired = ks.expired_fields = 0
     for entry in engine.table.all():

@@ -12,7 +12,7 @@ from pyredis.commands.args import INT64_MAX, INT64_MIN, integer_in, syntax_error
 from pyredis.commands.registry import Group
 from pyredis.context import Context
 from pyredis.resp import OK, PONG, Error, Reply, Simple
-from pyredis.session import REPLY_ON
+from pyredis.session import REPLY_ON, REPLY_SKIP
 from pyredis.version import REDIS_VERSION
 
 command = Group("connection", acl="connection")
@@ -186,7 +186,8 @@ def reset(ctx: Context) -> Reply:
     session.resp3 = False
     session.name = b""
     engine.guard.greet(session)
-    session.reply_mode = REPLY_ON
+    if session.reply_mode != REPLY_SKIP:  # the reply to be skipped is this one
+        session.reply_mode = REPLY_ON
     session.no_touch = session.no_evict = False
     engine.refresh_all()
     return Simple(b"RESET")

@@ -121,6 +121,8 @@ def _sleep(ctx: Context, seconds: bytes) -> Reply:
     except ValueError:
         duration_s = 0.0  # as C's strtod has it
     ctx.engine.host.sleep(duration_s)
+    if not ctx.ks.unit.depth:  # inside EXEC time stands still
+        ctx.ks.set_time(ctx.engine.clock.now_ms())
     return OK
 
 
@@ -264,8 +266,7 @@ def _change_repl_id(ctx: Context) -> Reply:
     """Give the history of the data a new id, so that replicas have to start afresh."""
     engine = ctx.engine
     engine.log("notice", "Changing replication IDs after receiving change-repl-id")
-    engine.replid = f"{ctx.rng.getrandbits(160):040x}"
-    engine.replid2 = "0" * 40
+    engine.replication.history.begin()
     return OK
 
 
@@ -302,6 +303,20 @@ def _reload(ctx: Context, *options: bytes) -> Reply:
     if not given <= {b"NOSAVE", b"NOFLUSH", b"MERGE"}:
         raise Error("ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.")
     ctx.engine.saver.reload(b"NOSAVE" not in given, b"NOFLUSH" not in given, b"MERGE" in given)
+    return OK
+
+
+@_sub("LOADAOF")
+def _loadaof(ctx: Context) -> Reply:
+    """Write out what the append-only file is still owed, and load all data from it."""
+    ctx.engine.aof.reload()
+    return OK
+
+
+@_sub("AOF-FLUSH-SLEEP", 1, usage="microseconds")
+def _aof_flush_sleep(ctx: Context, duration_us: bytes) -> Reply:
+    """Have the server sleep before each write to the append-only file."""
+    ctx.engine.aof.feed.flush_pause_us = integer(duration_us)
     return OK
 
 

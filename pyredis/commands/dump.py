@@ -1,7 +1,7 @@
 """DUMP and RESTORE: values that travel as bytes, between servers of any make.
 
 The bytes are a value in the RDB format, the version of that format, and a checksum. They are
-written in the version that Redis 7.0 reads, and read in all versions up to Redis 7.4's. A
+written in the version that ``rdb-version`` names, and read in all versions up to Redis 7.4's. A
 payload is taken apart completely before anything changes, so a damaged one, or one made to do
 harm, has no other effect than an error.
 """
@@ -53,7 +53,9 @@ _USAGE: Final = "key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] 
 def dump(ctx: Context, key: bytes) -> Reply:
     """Serializes the value at a key."""
     value = ctx.db.read(key)
-    return None if value is None else payloads.dump(value, compresses=ctx.config.rdbcompression)
+    if value is None:
+        return None
+    return payloads.dump(value, ctx.config.rdb_version, ctx.config.rdbcompression)
 
 
 @command(
@@ -69,6 +71,12 @@ def dump(ctx: Context, key: bytes) -> Reply:
 )
 def restore(ctx: Context, key: bytes, ttl: bytes, payload: bytes, *options: bytes) -> Reply:
     """Makes a key of a serialized value."""
+    return _restore(ctx, b"RESTORE", key, ttl, payload, options)
+
+
+def _restore(
+    ctx: Context, name: bytes, key: bytes, ttl: bytes, payload: bytes, options: tuple[bytes, ...]
+) -> Reply:
     replace = absolute = False
     idle_s = frequency = None
     words = iter(options)
@@ -120,7 +128,7 @@ def restore(ctx: Context, key: bytes, ttl: bytes, payload: bytes, *options: byte
         db.set_expiry(key, expiry_ms)
         if not absolute:
             at_ms = b"%d" % expiry_ms
-            ctx.propagate(b"RESTORE", key, at_ms, payload, *options, b"ABSTTL")
+            ctx.propagate(name, key, at_ms, payload, *options, b"ABSTTL")
     if ctx.ks.lfu:
         if frequency is not None:
             db.set_frequency(key, frequency)
@@ -145,4 +153,4 @@ def restore(ctx: Context, key: bytes, ttl: bytes, payload: bytes, *options: byte
 )
 def restore_asking(ctx: Context, key: bytes, ttl: bytes, payload: bytes, *options: bytes) -> Reply:
     """Makes a key of a serialized value while its slot is being moved here."""
-    return restore(ctx, key, ttl, payload, *options)
+    return _restore(ctx, b"RESTORE-ASKING", key, ttl, payload, options)

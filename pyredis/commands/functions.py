@@ -9,7 +9,7 @@ from pyredis.commands.registry import Group, KeySpec
 from pyredis.commands.scripting import counted, flush_mode, keys_among
 from pyredis.context import Context
 from pyredis.glob import compile_glob
-from pyredis.resp import OK, Error, Reply, SetReply
+from pyredis.resp import OK, Error, Reply, SetReply, Simple
 from pyredis.scripting.manager import BUSY_SCRIPT
 from pyredis.scripting.shebang import FLAGS
 
@@ -83,8 +83,6 @@ def function(ctx: Context) -> Reply:
 def _changed(ctx: Context) -> None:
     """The libraries are another set now: replicas and the AOF are to follow."""
     ctx.ks.dirty += 1
-    ctx.ks.unit.dirty = True
-    ctx.ks.after = True
 
 
 @command(
@@ -228,7 +226,7 @@ def function_list(ctx: Context, *args: bytes) -> Reply:
 
 
 def _described(function: Function) -> dict[bytes, Any]:
-    flags = SetReply(flag.encode() for flag in FLAGS if flag in function.flags)
+    flags = SetReply(Simple(flag.encode()) for flag in FLAGS if flag in function.flags)
     return {b"name": function.name, b"description": function.description, b"flags": flags}
 
 

@@ -85,7 +85,7 @@ def pfadd(ctx: Context, key: bytes, *elements: bytes) -> Reply:
 @command(
     "PFCOUNT",
     arity=-2,
-    flags="readonly",
+    flags="readonly may_replicate",
     keys=span("RW access"),
     since="2.8.9",
     complexity="O(1) with a very small average constant time when called with a single key. "

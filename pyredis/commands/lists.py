@@ -64,7 +64,7 @@ def lpush(ctx: Context, key: bytes, *values: bytes) -> Reply:
     found = db.write(key)
     if type(found) is not List:
         found = _create(db, key, found)
-    if found.size is None:
+    if found.size is None and found.payload is None:
         found.items.extendleft(values)  # type: ignore[union-attr]  # long, so a deque
     else:
         found.push_left(values, ctx.config.list_max_listpack_size)
@@ -89,7 +89,7 @@ def rpush(ctx: Context, key: bytes, *values: bytes) -> Reply:
     found = db.write(key)
     if type(found) is not List:
         found = _create(db, key, found)
-    if found.size is None:
+    if found.size is None and found.payload is None:
         found.items.extend(values)
     else:
         found.push_right(values, ctx.config.list_max_listpack_size)
@@ -151,7 +151,7 @@ def lpop(ctx: Context, key: bytes, *count: bytes) -> Reply:
     if type(found) is not List:
         return _none(found)
     items = found.items
-    if found.size is None and len(items) > RECOUNT + 1:
+    if found.size is None and len(items) > RECOUNT + 1 and found.payload is None:
         value: bytes = items.popleft()  # type: ignore[union-attr]  # long, so a deque
         db.changed(key, "lpop", 1)
         return value
@@ -179,7 +179,7 @@ def rpop(ctx: Context, key: bytes, *count: bytes) -> Reply:
     if type(found) is not List:
         return _none(found)
     items = found.items
-    if found.size is None and len(items) > RECOUNT + 1:
+    if found.size is None and len(items) > RECOUNT + 1 and found.payload is None:
         value: bytes = items.pop()
         db.changed(key, "rpop", 1)
         return value

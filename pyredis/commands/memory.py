@@ -1,30 +1,25 @@
 """MEMORY: what keys take, what the server takes, and whether that is as it should be.
 
-Sizes are estimates, see ``pyredis/memory.py``.
+Sizes are estimates, see ``pyredis/account.py`` for keys and ``pyredis/memory.py`` for the server.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
+from pyredis.account import key_bytes, value_bytes
 from pyredis.commands.args import integer, syntax_error
 from pyredis.commands.help import help_reply
 from pyredis.commands.registry import Group, first
 from pyredis.context import Context
-from pyredis.memory import (
-    SAMPLES_DEFAULT,
-    Overview,
-    key_bytes,
-    overview,
-    percent,
-    value_bytes,
-)
+from pyredis.memory import Overview, overview, percent
 from pyredis.resp import OK, Error, Reply, Verbatim
 
 command = Group("server")
 
 _TIPS = "nondeterministic_output request_policy:all_shards response_policy:special"
 
+_SAMPLES_DEFAULT: Final = 5
 _SMALL_BYTES: Final = 5 << 20  # below this the interpreter outweighs all findings
 _PEAK_RATIO_MAX: Final = 1.5
 _FRAGMENTATION_MAX: Final = 1.4
@@ -57,7 +52,7 @@ def memory_usage(ctx: Context, key: bytes, *options: bytes) -> Reply:
 
     Of a collection 5 elements are looked at, or as many as SAMPLES says, all for 0.
     """
-    samples = SAMPLES_DEFAULT
+    samples = _SAMPLES_DEFAULT
     for at in range(0, len(options), 2):
         if options[at].upper() != b"SAMPLES" or at + 1 == len(options):
             syntax_error()
@@ -96,10 +91,12 @@ def memory_stats(ctx: Context) -> Reply:
         stats[b"db.%d" % tables.db] = {
             b"overhead.hashtable.main": tables.main_bytes,
             b"overhead.hashtable.expires": tables.expires_bytes,
-            b"overhead.hashtable.slot-to-keys": 0,
         }
     return stats | {
+        b"overhead.db.hashtable.lut": view.tables_bytes,
+        b"overhead.db.hashtable.rehashing": 0,
         b"overhead.total": view.overhead,
+        b"db.dict.rehashing.count": 0,
         b"keys.count": view.keys,
         b"keys.bytes-per-key": max(0, view.used - view.startup) // view.keys if view.keys else 0,
         b"dataset.bytes": view.dataset,
@@ -108,6 +105,7 @@ def memory_stats(ctx: Context) -> Reply:
         b"allocator.allocated": view.used,
         b"allocator.active": view.used,
         b"allocator.resident": view.resident,
+        b"allocator.muzzy": 0,
         b"allocator-fragmentation.ratio": 1.0,
         b"allocator-fragmentation.bytes": 0,
         b"allocator-rss.ratio": view.fragmentation,

@@ -95,7 +95,7 @@ def migrate(
     for name, value in found:
         expiry_ms = ctx.db.expiry(name)
         ttl_ms = 0 if expiry_ms is None else max(1, expiry_ms - ctx.now_ms)
-        dumped = payloads.dump(value, compresses=ctx.config.rdbcompression)
+        dumped = payloads.dump(value, ctx.config.rdb_version, ctx.config.rdbcompression)
         requests.append([b"RESTORE", name, b"%d" % ttl_ms, dumped, *ending])
 
     answers = _ask(ctx, host, port, requests, timeout_ms if timeout_ms > 0 else _TIMEOUT_DEFAULT_MS)

@@ -35,13 +35,27 @@ def save(ctx: Context) -> Reply:
 def bgsave(ctx: Context, *option: bytes) -> Reply:
     """Has a child process write all data to the RDB file.
 
-    SCHEDULE puts the save off where another child is at work, which only other kinds of
-    children can be: a save that is in progress is an error with it, too.
+    SCHEDULE puts the save off while another kind of child is at work; a save that is in
+    progress is an error with it, too.
     """
     if len(option) > 1 or (option and option[0].upper() != b"SCHEDULE"):
         syntax_error()
     in_transaction = ctx.ks.unit.depth > 0
-    return Simple(ctx.engine.saver.save_in_background(in_transaction).encode())
+    said = ctx.engine.saver.save_in_background(in_transaction, may_wait=bool(option))
+    return Simple(said.encode())
+
+
+@command(
+    "BGREWRITEAOF",
+    arity=1,
+    flags="admin noscript no_async_loading",
+    since="1.0.0",
+    complexity="O(1)",
+)
+def bgrewriteaof(ctx: Context) -> Reply:
+    """Has a child process write the append-only file anew, as short as it can be."""
+    in_transaction = ctx.ks.unit.depth > 0
+    return Simple(ctx.engine.aof.rewrite_now(in_transaction).encode())
 
 
 @command(

@@ -141,7 +141,7 @@ def sunsubscribe(ctx: Context, *channels: bytes) -> Reply:
 def publish(ctx: Context, channel: bytes, message: bytes) -> Reply:
     """Sends a message to a channel; returns how many clients of this server received it."""
     receivers = ctx.engine.pubsub.publish(channel, message)
-    ctx.propagate(b"PUBLISH", channel, message)
+    ctx.propagate(b"PUBLISH", channel, message, only="replicas")
     return receivers
 
 
@@ -157,7 +157,7 @@ def publish(ctx: Context, channel: bytes, message: bytes) -> Reply:
 def spublish(ctx: Context, channel: bytes, message: bytes) -> Reply:
     """Sends a message to a shard channel; returns how many clients of this server received it."""
     receivers = ctx.engine.pubsub.spublish(channel, message)
-    ctx.propagate(b"SPUBLISH", channel, message)
+    ctx.propagate(b"SPUBLISH", channel, message, only="replicas")
     return receivers
 
 

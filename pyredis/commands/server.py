@@ -10,6 +10,8 @@ from pyredis.commands.registry import Group
 from pyredis.context import Context
 from pyredis.info import info
 from pyredis.resp import NO_REPLY, OK, Error, Reply, Verbatim
+from pyredis.session import Block
+from pyredis.shutdown import Wishes
 from pyredis.version import REDIS_VERSION
 
 command = Group("server")
@@ -113,21 +115,22 @@ def shutdown(ctx: Context, *options: bytes) -> Reply:
     """Ends the server. There is no reply, the connection closes.
 
     Data are saved where save points are set; SAVE and NOSAVE say otherwise. NOW does not wait
-    for replicas, FORCE ends even if saving fails; ABORT calls off a shutdown that is waiting,
-    which none does here.
+    for replicas, FORCE ends even if saving fails; ABORT calls off a shutdown that is waiting.
     """
     given = {option.upper() for option in options}
     if not given <= {b"NOSAVE", b"SAVE", b"NOW", b"FORCE", b"ABORT"}:
         syntax_error()
     if {b"NOSAVE", b"SAVE"} <= given or (b"ABORT" in given and len(given) > 1):
         syntax_error()
-    if b"ABORT" in given:
-        raise Error("ERR No shutdown in progress.")
     engine = ctx.engine
+    if b"ABORT" in given:
+        engine.shutdown.abort()
+        return OK
     if engine.scripting.busy and b"NOSAVE" not in given:
         raise engine.scripting.busy_error()
-    engine.saver.prepare_exit(b"SAVE" in given, b"NOSAVE" in given, b"FORCE" in given)
-    engine.exit_status = 0
+    wishes = Wishes(b"SAVE" in given, b"NOSAVE" in given, b"NOW" in given, b"FORCE" in given)
+    if engine.shutdown.waiting or not engine.shutdown.ask(wishes):
+        return Block((), 0, NO_REPLY)
     return NO_REPLY
 
 
@@ -213,16 +216,3 @@ def slowlog_reset(ctx: Context) -> Reply:
 def slowlog_help(ctx: Context) -> Reply:
     """Explains the subcommands."""
     return help_reply(ctx, "SLOWLOG")
-
-
-@command(
-    "ROLE",
-    arity=1,
-    flags="noscript loading stale fast",
-    acl="admin dangerous",
-    since="2.8.12",
-    complexity="O(1)",
-)
-def role(ctx: Context) -> Reply:
-    """Tells the part this server plays in replication: a primary without replicas."""
-    return [b"master", 0, []]

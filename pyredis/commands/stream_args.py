@@ -133,11 +133,20 @@ def see_consumer(ctx: Context, key: bytes, group: Group, name: bytes) -> tuple[C
 
 
 def propagate_claim(
-    ctx: Context, key: bytes, name: bytes, group: Group, entry_id: int, nack: Nack
+    ctx: Context,
+    key: bytes,
+    name: bytes,
+    group: Group,
+    entry_id: int,
+    nack: Nack,
+    written: bytes = b"",
 ) -> None:
-    """Tell who has a pending entry now. Where the entry is no more, this ends its pending."""
+    """Tell who has a pending entry now. Where the entry is no more, this ends its pending.
+
+    ``written`` is the ID as the client has written it, if it has.
+    """
     ctx.propagate(
-        b"XCLAIM", key, name, nack.consumer, b"0", format_id(entry_id),
+        b"XCLAIM", key, name, nack.consumer, b"0", written or format_id(entry_id),
         b"TIME", b"%d" % nack.time_ms, b"RETRYCOUNT", b"%d" % nack.delivered,
         b"FORCE", b"JUSTID", b"LASTID", format_id(group.last_id),
     )  # fmt: skip

@@ -59,7 +59,7 @@ def xack(ctx: Context, key: bytes, name: bytes, *ids: bytes) -> Reply:
         return 0
     acknowledged = sum([group.forget(entry_id) for entry_id in [exact_id(arg) for arg in ids]])
     if acknowledged:
-        ctx.db.changed_unseen(acknowledged)
+        ctx.db.changed_unseen(key, acknowledged)
     return acknowledged
 
 
@@ -155,28 +155,30 @@ class _Claim:
         self.consumer, self.is_new = see_consumer(ctx, key, group, by)
         self.told = False
 
-    def drop(self, entry_id: int, nack: Nack) -> None:
-        """End the pending of an entry that is no more."""
-        self._tell(entry_id, nack)
+    def drop(self, entry_id: int, nack: Nack, written: bytes = b"") -> None:
+        """End the pending of an entry that is no more. ``written``: the ID as the client has it."""
+        self._tell(entry_id, nack, written)
         self.group.forget(entry_id)
 
-    def take(self, entry_id: int, nack: Nack, time_ms: int, delivered: int) -> None:
+    def take(
+        self, entry_id: int, nack: Nack, time_ms: int, delivered: int, written: bytes = b""
+    ) -> None:
         """Make an entry the consumer's own, as delivered then, for the n-th time."""
         self.group.hand_over(entry_id, nack, self.consumer)
         nack.time_ms = time_ms
         nack.delivered = delivered
         self.consumer.active_ms = self.ctx.now_ms
-        self._tell(entry_id, nack)
+        self._tell(entry_id, nack, written)
 
     def reply_for(self, entry_id: int, only_id: bool) -> Reply:
         """How a claimed entry is shown."""
         shown = format_id(entry_id)
         return shown if only_id else [shown, self.stream.get(entry_id)]
 
-    def _tell(self, entry_id: int, nack: Nack) -> None:
-        self.ctx.db.changed_unseen()
+    def _tell(self, entry_id: int, nack: Nack, written: bytes = b"") -> None:
+        self.ctx.db.changed_unseen(self.key)
         if self.ctx.ks.feeds:
-            propagate_claim(self.ctx, self.key, self.name, self.group, entry_id, nack)
+            propagate_claim(self.ctx, self.key, self.name, self.group, entry_id, nack, written)
         self.told = True
 
     def close(self) -> None:
@@ -208,11 +210,11 @@ def xclaim(
         group.last_id = options.last_id
     claim = _Claim(ctx, key, name, stream, group, by)
     claimed: list[Reply] = []
-    for entry_id in options.ids:
+    for entry_id, written in zip(options.ids, args, strict=False):
         nack = group.pending.get(entry_id)
         if entry_id not in stream:
             if nack is not None:
-                claim.drop(entry_id, nack)
+                claim.drop(entry_id, nack, written)
             continue
         if nack is None:
             if not options.force:
@@ -223,10 +225,10 @@ def xclaim(
         delivered = options.retry_count
         if delivered is None:
             delivered = nack.delivered + (not options.just_id)
-        claim.take(entry_id, nack, options.time_ms, delivered)
+        claim.take(entry_id, nack, options.time_ms, delivered, written)
         claimed.append(claim.reply_for(entry_id, options.just_id))
     if place_untold and not claim.told:
-        ctx.db.changed_unseen()
+        ctx.db.changed_unseen(key)
         propagate_place(ctx, key, name, group)
     claim.close()
     return claimed

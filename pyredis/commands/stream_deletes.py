@@ -122,7 +122,7 @@ def _parse(args: Sequence[bytes]) -> tuple[bytes, list[int]]:
 
 def _delete(stream: Stream, entry_id: int, policy: bytes) -> int:
     """Delete an entry that may be gone already, unless it is still needed. Returns the reply."""
-    if policy == ACKNOWLEDGED and (not stream.groups or stream.is_referenced(entry_id)):
+    if policy == ACKNOWLEDGED and stream.is_referenced(entry_id):
         return _STILL_NEEDED
     stream.delete(entry_id)
     return _DELETED
@@ -133,4 +133,4 @@ def _tell(ctx: Context, key: bytes, deleted: int, forgotten: int) -> None:
     if deleted:
         ctx.db.changed(key, "xdel", deleted)
     elif forgotten:
-        ctx.db.changed_unseen(forgotten)
+        ctx.db.changed_unseen(key, forgotten)

@@ -161,7 +161,7 @@ class _Reading:
         else:
             entries = self._new_entries(ctx, consumer)
         if entries is not None:
-            ctx.db.changed_unseen()
+            ctx.db.changed_unseen(self.key)
         if is_new and not request.noack and not consumer.pending:
             propagate_consumer(ctx, self.key, request.group, consumer)
         return entries
@@ -213,7 +213,7 @@ class _Reading:
             if content is None:
                 propagate_claim(ctx, self.key, request.group, group, entry_id, nack)
                 group.forget(entry_id)
-                ctx.db.changed_unseen()
+                ctx.db.changed_unseen(self.key)
                 continue
             claimed.append([format_id(entry_id), content, now_ms - time_ms, nack.delivered])
             group.hand_over(entry_id, nack, consumer)

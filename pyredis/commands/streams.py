@@ -101,7 +101,8 @@ def xadd(ctx: Context, key: bytes, *args: bytes) -> Reply:
     reply = format_id(entry_id)
     if ctx.ks.feeds:
         options = args[:at] if trim is None else trim.exact_argv(stream)
-        ctx.propagate(b"XADD", key, *options, reply, *fields)
+        told = args[at] if given is not None and given[1] else reply
+        ctx.propagate(b"XADD", key, *options, told, *fields)
     return reply
 
 
@@ -175,6 +176,7 @@ class _Trim:
         """Reads the options; raises an error for those that make no sense."""
         self.args = args
         self.by: bytes | None = None
+        self.span = 0, 0  # where the strategy with its threshold stands
         self.whole_nodes = False
         self.threshold = 0
         self.limit: int | None = None
@@ -198,11 +200,12 @@ class _Trim:
                         "ERR syntax error, MAXLEN and MINID options at the same time are not "
                         "compatible"
                     )
-                sign = args[at + 1]
+                start, sign = at, args[at + 1]
                 self.whole_nodes = more > 1 and sign == b"~"
                 at += 2 if more > 1 and sign in (b"~", b"=") else 1
                 self.threshold = _length(args[at]) if word == b"MAXLEN" else exact_id(args[at])
                 self.by = word
+                self.span = start, at + 1
             elif word == b"LIMIT" and more:
                 at += 1
                 self.limit = integer(args[at])
@@ -268,13 +271,13 @@ class _Trim:
         has_gaps = self.references == ACKNOWLEDGED and bool(stream.groups)
         if self.by is None or not (self.whole_nodes or has_gaps):
             return self.args[: self.end]
-        by = b"MAXLEN" if has_gaps else self.by
-        if by == b"MAXLEN":
+        start, stop = self.span
+        by = b"MAXLEN" if has_gaps else self.args[start]
+        if by.upper() == b"MAXLEN":
             reached = b"%d" % len(stream)
         else:  # of an empty stream everything went
             reached = format_id(stream.first_id if len(stream) else ID_MAX)
-        options = [b"NOMKSTREAM"] * self.no_mkstream + [self.references] * bool(self.references)
-        return (*options, by, b"=", reached)
+        return (*self.args[:start], by, b"=", reached, *self.args[stop : self.end])
 
 
 def _length(arg: bytes) -> int:

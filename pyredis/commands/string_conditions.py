@@ -75,10 +75,11 @@ def delex(ctx: Context, key: bytes, *args: bytes) -> Reply:
         if not compare(as_reply(value) or b"", condition, operand):
             return 0
     db.remove(key)
-    if ctx.config.lazyfree_lazy_user_del:
+    lazily = ctx.config.lazyfree_lazy_user_del
+    if lazily:
         ctx.ks.free(value)
     db.changed(key, "del")
-    ctx.propagate(b"DEL", key)
+    ctx.propagate(b"UNLINK" if lazily else b"DEL", key)
     return 1
 
 

@@ -353,7 +353,7 @@ def getdel(ctx: Context, key: bytes) -> Reply:
     if old is not None:
         db.remove(key)
         db.changed(key, "del")
-        ctx.propagate(b"DEL", key)
+        ctx.propagate(b"UNLINK" if ctx.config.lazyfree_lazy_user_del else b"DEL", key)
     return old
 
 

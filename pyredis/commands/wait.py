@@ -1,8 +1,8 @@
-"""WAIT and WAITAOF on a node that has no replicas.
+"""WAIT and WAITAOF: until enough others have what the client has written.
 
-Both wait until enough others have confirmed what the client wrote before, and reply with the
-number of confirmations when there are enough, or when the time is over. Without replicas
-nobody ever confirms: asked for nobody, they reply at once; asked for more, they wait in vain.
+Of every client it is known where the replication stream stood behind its last write. The replicas
+are asked how far they are, and whenever one answers, the clients that wait look again. The reply is the number of confirmations, when there are enough or
+when the time is over. It promises nothing: a replica that has confirmed can still be lost.
 """
 
 from __future__ import annotations
@@ -28,10 +28,22 @@ _TIPS = "request_policy:all_shards response_policy:agg_min"
 )
 def wait(ctx: Context, numreplicas: bytes, timeout: bytes) -> Reply:
     """Waits until so many replicas have received what the client wrote; tells how many have."""
+    node = ctx.engine.replication
+    if node.address is not None:
+        raise Error(
+            "ERR WAIT cannot be used with replica instances. Please also note that since Redis "
+            "4.0 if a replica is configured to be writable (which is not the default) writes to "
+            "replicas are just local and are not propagated."
+        )
     wanted = integer(numreplicas)
     deadline_ms = _deadline_ms(ctx, timeout)
-    confirmed = 0
-    return confirmed if wanted <= confirmed else Block((), deadline_ms, confirmed)
+    offset = ctx.session.write_offset
+    confirmed = node.primary.count_acked(offset)
+    if confirmed >= wanted:
+        return confirmed
+    if ctx.session.blocked is None:
+        node.want_acks()
+    return Block((), deadline_ms, lambda: node.primary.count_acked(offset))
 
 
 @command(
@@ -45,13 +57,30 @@ def wait(ctx: Context, numreplicas: bytes, timeout: bytes) -> Reply:
 )
 def waitaof(ctx: Context, numlocal: bytes, numreplicas: bytes, timeout: bytes) -> Reply:
     """Waits until what the client wrote is on disk, here and on so many replicas."""
+    node = ctx.engine.replication
     local = integer_in(numlocal, 0, 1)
     replicas = positive(numreplicas)
     deadline_ms = _deadline_ms(ctx, timeout)
+    if node.address is not None:
+        raise Error(
+            "ERR WAITAOF cannot be used with replica instances. Please also note that writes to "
+            "replicas are just local and are not propagated."
+        )
     if local and not ctx.config.appendonly:
         raise Error("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.")
-    confirmed = [0, 0]
-    return Block((), deadline_ms, confirmed) if local or replicas else confirmed
+    offset = ctx.session.write_offset
+
+    def confirmed() -> list[int]:
+        synced = node.fsynced_offset()
+        here = synced is not None and synced >= offset
+        return [int(here), node.primary.count_fsynced(offset)]
+
+    here, there = confirmed()
+    if here >= local and there >= replicas:
+        return [here, there]
+    if ctx.session.blocked is None:
+        node.want_acks()
+    return Block((), deadline_ms, confirmed)
 
 
 def _deadline_ms(ctx: Context, arg: bytes) -> int:

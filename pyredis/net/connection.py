@@ -176,3 +176,14 @@ class TLSConnection(Connection):
             return super().flush(writable)
         finally:
             self.session.out[:] = held
+
+
+def keep_alive(sock: socket.socket, interval_s: int) -> None:
+    """Probe a silent peer after ``interval_s`` and give it up after about twice that."""
+    if not interval_s:
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_KEEPIDLE"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, interval_s)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, interval_s // 3))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)

@@ -14,13 +14,14 @@ import asyncio
 import os
 import socket
 import ssl
-import traceback
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from pyredis.defects import story
 from pyredis.limits import check_output
-from pyredis.net.connection import Connection, TLSConnection
+from pyredis.net.connection import Connection, TLSConnection, keep_alive
+from pyredis.net.driver import Driver
 from pyredis.net.listeners import Listener, ListenError, listen_tcp, listen_unix
 from pyredis.net.poller import WRITABLE, Ready, best_poller
 from pyredis.net.tls import TLSError, server_context
@@ -29,8 +30,8 @@ from pyredis.session import Address, Session
 if TYPE_CHECKING:
     from pyredis.config import Config
     from pyredis.engine import Engine, LogFn
+    from pyredis.machine import Event
 
-_ACCEPTS_PER_CALL = 1000
 _TOO_MANY = b"-ERR max number of clients reached\r\n"
 _PROTECTED = (
     b"-DENIED Redis is running in protected mode: no password is set, so only clients on the "
@@ -59,6 +60,7 @@ class Server:
         self.on_exit = on_exit
         self.connections: dict[int, Connection] = {}
         self._poller = best_poller(loop, self._on_ready)
+        self._driver = Driver(config, loop, self._on_event, lambda: config.tls_replication)
         self._listeners: list[Listener] = []
         self._tcp_bound: tuple[tuple[str, ...], int] | None = None  # what they were opened for
         self._tls: ssl.SSLContext | None = None
@@ -67,6 +69,7 @@ class Server:
         self._cron: asyncio.TimerHandle | None = None
         self._sweep: list[Connection] = []
         self._closed = False
+        self._goes_on = False  # a batch is due in the loop's next turn
 
     # Life
 
@@ -112,6 +115,7 @@ class Server:
             if timer is not None:
                 timer.cancel()
         self._stop_listening()
+        self._driver.close()
         for connection in list(self.connections.values()):
             connection.flush(writable=True)
             self._drop(connection)
@@ -119,7 +123,11 @@ class Server:
 
     def sockets(self) -> list[int]:
         """The descriptors of all sockets: what a child gives back."""
-        return [*(each.sock.fileno() for each in self._listeners), *self.connections]
+        return [
+            *(each.sock.fileno() for each in self._listeners),
+            *self.connections,
+            *self._driver.sockets(),
+        ]
 
     def wake(self) -> None:
         """Run the end of a batch soon, though no client has sent anything."""
@@ -196,7 +204,13 @@ class Server:
     # Connections
 
     def _accept(self, listener: Listener) -> None:
-        for _ in range(_ACCEPTS_PER_CALL):
+        config = self.config
+        limit = (
+            config.max_new_tls_connections_per_cycle
+            if listener.tls
+            else config.max_new_connections_per_cycle
+        )
+        for _ in range(limit):  # the rest waits for the loop's next turn
             try:
                 sock, peer = listener.sock.accept()
             except (BlockingIOError, InterruptedError):
@@ -218,7 +232,7 @@ class Server:
             return
         if not listener.path:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            _keep_alive(sock, config.tcp_keepalive)
+            keep_alive(sock, config.tcp_keepalive)
         engine.begin_batch()
         session = engine.connect(address)
         connection: Connection
@@ -284,6 +298,16 @@ class Server:
         if spent_ns > stats.cycle_max_ns:
             stats.cycle_max_ns = spent_ns
 
+    def _on_event(self, event: Event) -> None:
+        """Something has happened to a link to another node."""
+        self.batch(partial(self.engine.deliver, event))
+
+    def batch(self, what: Callable[[], None]) -> None:
+        """Do something as a batch of its own."""
+        self.engine.begin_batch()
+        what()
+        self._finish()
+
     def _serve_while_busy(self) -> None:
         """Look after all clients but the one whose script has been running for too long.
 
@@ -326,7 +350,8 @@ class Server:
         engine, session = self.engine, connection.session
         self.log(
             "warning",
-            f"=== BUG REPORT: serving addr={session.address.peer} failed\n{traceback.format_exc()}",
+            f"=== BUG REPORT: serving addr={session.address.peer} failed\n"
+            f"{story(self.config.hide_user_data_from_log)}",
         )
         engine.running = None
         session.out.clear()
@@ -355,14 +380,24 @@ class Server:
                 connection = session.wire
                 if connection is not None and (session.closing == "now" or connection.drained):
                     self._drop(connection)
+        if engine.has_output and not self._goes_on:
+            self._goes_on = True  # a file is being sent: its next piece, after the others' turn
+            self.loop.call_soon(self._go_on)
+        if actions := engine.take_actions():
+            self._driver.perform(actions)
         deadline_ms = engine.deadline_ms()
         if deadline_ms != self._timer_ms:
             self._set_timer(deadline_ms)
         if engine.exit_status is not None:
             self.on_exit(engine.exit_status)
 
+    def _go_on(self) -> None:
+        self._goes_on = False
+        self.engine.begin_batch()
+        self._finish()
+
     def _send(self, connection: Connection, writable: bool = False) -> None:
-        stats = self.engine.stats
+        stats, session = self.engine.stats, connection.session
         stats.output_bytes += connection.flush(writable)
         stats.writes += 1
         if connection.unsent or connection.want_write or connection.broken:
@@ -373,7 +408,9 @@ class Server:
             if blocked != connection.want_write:
                 connection.want_write = blocked
                 self._poller.want_write(connection.fd, blocked)
-        if connection.session.closing == "reply" and connection.drained:
+        if session.source is not None and connection.drained:
+            self.engine.refill(session)
+        if session.closing == "reply" and connection.drained:
             self._drop(connection)
 
     # Time
@@ -435,17 +472,6 @@ def config_names(config: Config) -> list[str]:
     from pyredis.config import TABLE
 
     return [row.name for row in TABLE]
-
-
-def _keep_alive(sock: socket.socket, interval_s: int) -> None:
-    """Probe a silent peer after ``interval_s`` and give it up after about twice that."""
-    if not interval_s:
-        return
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if hasattr(socket, "TCP_KEEPIDLE"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, interval_s)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, interval_s // 3))
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
 
 
 def _address(sock: socket.socket, peer: object, listener: Listener) -> Address:

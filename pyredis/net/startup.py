@@ -10,6 +10,7 @@ import gc
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from pyredis.persistence.aof_loading import AofError
 from pyredis.persistence.loading import LoadError
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ def load_data(
     def fail(error: LoadError) -> None:
         for line in str(error).split("\n"):
             log("warning", line)
-        log("warning", "Fatal error loading the DB, check server logs. Exiting.")
+        if not isinstance(error, AofError):
+            log("warning", "Fatal error loading the DB, check server logs. Exiting.")
         on_failure()
 
     loop.call_soon(begin)

@@ -43,19 +43,24 @@ class Contents:
 class Dataset:
     """Databases by number, and what goes with them."""
 
-    __slots__ = ("aux", "dbs", "expired", "functions", "skipped")
+    __slots__ = ("aux", "dbs", "expired_keys", "functions", "skipped")
 
     def __init__(self) -> None:
         self.aux: dict[bytes, bytes] = {}
         self.functions: list[bytes] = []
         self.dbs: dict[int, Contents] = {}
-        self.expired = 0  # keys left out because their time was over
+        self.expired_keys: list[tuple[int, bytes]] = []  # left out because their time was over
         self.skipped = 0  # keys left out because they held nothing
 
     @property
     def keys(self) -> int:
         """How many keys there are."""
         return sum(len(contents.data) for contents in self.dbs.values())
+
+    @property
+    def expired(self) -> int:
+        """How many keys were left out because their time was over."""
+        return len(self.expired_keys)
 
     def install(self, ks: Keyspace) -> None:
         """Put this in place of all data. The dicts are taken over, not copied.
@@ -105,7 +110,7 @@ class Dataset:
 class Loader:
     """Builds a dataset from a file in chunks. Feed it, then ask for ``finish``."""
 
-    __slots__ = ("_contents", "_count", "_dataset", "_drop_before_ms", "reader")
+    __slots__ = ("_contents", "_count", "_dataset", "_drop_before_ms", "_index", "reader")
 
     def __init__(
         self, limits: Limits, databases: int, drop_before_ms: int = NEVER, checks: bool = True
@@ -153,6 +158,7 @@ class Loader:
         number, offset = found
         if number >= self._count:
             raise RdbError(f"database {number}, while there are only {self._count}", offset)
+        self._index = number
         return self._dataset.dbs.setdefault(number, Contents())
 
     def _add_strings(self, run: Strings) -> None:
@@ -161,7 +167,7 @@ class Loader:
             for name, when_ms in list(expires.items()):
                 if when_ms < self._drop_before_ms:
                     del expires[name], pairs[name]
-                    self._dataset.expired += 1
+                    self._dataset.expired_keys.append((self._index, name))
         data = self._contents.data
         if not data.keys().isdisjoint(pairs):
             twice = next(iter(data.keys() & pairs.keys()))
@@ -170,14 +176,14 @@ class Loader:
         self._contents.expires.update(expires)
 
     def _add(self, found: Key) -> None:
-        name, value, expiry_ms, idle_s, frequency, _ = found
+        name, value, expiry_ms, idle_s, frequency = found[:5]
         contents = self._contents
         if value is None:
             self._dataset.skipped += 1
             return
         if expiry_ms is not None:
             if expiry_ms < self._drop_before_ms:
-                self._dataset.expired += 1
+                self._dataset.expired_keys.append((self._index, name))
                 return
             contents.expires[name] = expiry_ms
         data = contents.data

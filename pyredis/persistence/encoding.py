@@ -23,9 +23,10 @@ sets it back to trying each. So data that never compress cost next to nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from struct import Struct
+from struct import error as StructError
 from typing import Final
 
 from anycrc import Model
@@ -99,6 +100,16 @@ def encode_double(number: float) -> bytes:
     return _DOUBLE.pack(number)
 
 
+class _Heads(dict[int, bytes]):
+    """Lengths by what they tell: those of one byte are at hand, others are made on demand."""
+
+    def __missing__(self, length: int) -> bytes:
+        return encode_length(length)
+
+
+_HEAD_OF: Final = _Heads(enumerate(HEADS))
+
+
 class Encoder:
     """Encodes strings. One for each file, as it learns whether compression pays."""
 
@@ -129,7 +140,27 @@ class Encoder:
         source = iter(texts)
         string = self.string
         while batch := list(islice(source, _BATCH)):
-            yield b"".join(map(string, batch))
+            if any(map(bytes.isdigit, batch)):
+                yield b"".join(map(string, batch))
+            else:
+                yield self.interleaved([b""] * len(batch), batch)
+
+    def interleaved(self, leads: Sequence[bytes], texts: Sequence[bytes]) -> bytes:
+        """Many strings, each with what stands in front of it.
+
+        Numbers are written as they are spelled, which any reader takes. No Python code runs
+        for a single string, unless it is long enough to be compressed.
+        """
+        sizes = list(map(len, texts))
+        parts: list[bytes] = [b""] * (3 * len(sizes))
+        parts[0::3] = leads
+        parts[1::3] = map(_HEAD_OF.__getitem__, sizes)
+        parts[2::3] = texts
+        if self._compresses and max(sizes, default=0) >= COMPRESSIBLE_BYTES:
+            for at, size in enumerate(sizes):
+                if size >= COMPRESSIBLE_BYTES and (packed := self._compressed(texts[at])):
+                    parts[3 * at + 1 : 3 * at + 3] = (b"", packed)
+        return b"".join(parts)
 
     def _compressed(self, text: bytes) -> bytes | None:
         if self._skip:
@@ -250,22 +281,48 @@ class Source:
         found: list[bytes] = []
         append = found.append
         data, pos, size = self.data, self.pos, len(self.data)
-        for _ in range(count):
-            if pos >= size:
-                raise Short(pos + 1)
-            first = data[pos]
-            if first < 64:
-                end = pos + 1 + first
-                if end > size:
-                    raise Short(end)
-                append(data[pos + 1 : end])
-                pos = end
-            elif first == 0xC0 and pos + 1 < size:
-                append(_TEXTS[data[pos + 1] ^ 0x80])
-                pos += 2
-            else:
-                self.pos = pos
-                append(self.string())
-                pos = self.pos
+        try:
+            for _ in range(count):
+                first = data[pos]
+                if first < 64:
+                    end = pos + 1 + first
+                    append(data[pos + 1 : end])
+                    pos = end
+                elif first == 0xC0:
+                    append(_TEXTS[data[pos + 1] ^ 0x80])
+                    pos += 2
+                else:
+                    self.pos = pos
+                    append(self.string())
+                    pos = self.pos
+        except IndexError:
+            raise Short(pos + 1) from None
+        if pos > size:
+            raise Short(pos)
         self.pos = pos
         return found
+
+    def scored(self, count: int) -> tuple[list[bytes], list[float]]:
+        """So many strings, each with a double behind it: both apart. O(bytes)."""
+        self.need(count * 9)
+        found: list[bytes] = []
+        numbers: list[float] = []
+        append, append_number = found.append, numbers.append
+        data, pos = self.data, self.pos
+        double_at = _DOUBLE.unpack_from
+        try:
+            for _ in range(count):
+                first = data[pos]
+                if first < 64:
+                    end = pos + 1 + first
+                    append(data[pos + 1 : end])
+                else:
+                    self.pos = pos
+                    append(self.string())
+                    end = self.pos
+                append_number(double_at(data, end)[0])
+                pos = end + 8
+        except (IndexError, StructError):
+            raise Short(pos + 9) from None
+        self.pos = pos
+        return found, numbers

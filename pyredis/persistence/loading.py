@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pyredis.persistence.dataset import Dataset, Loader
+from pyredis.persistence.dataset import NEVER, Dataset, Loader
 from pyredis.persistence.rdb import RdbError
 from pyredis.resp import Error
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SLICE_NS: Final = 10_000_000
 _CHUNK_BYTES: Final = 1 << 18
-_REPORT_INTERVAL_NS: Final = 5_000_000_000
+REPORT_INTERVAL_NS: Final = 5_000_000_000
 _LAST_AUX: Final = b"used-mem"
 _MEGABYTE: Final = 1 << 20
 
@@ -28,19 +28,28 @@ class LoadError(Exception):
 
 
 class Loading:
-    """A file on its way into the server."""
+    """A file on its way into the server.
 
-    def __init__(self, engine: Engine, file: Input) -> None:
+    It is read by ``step``; or, if there is none, its bytes are brought by ``take``. A replica
+    keeps keys that are past their time: to delete them is up to its primary.
+    """
+
+    def __init__(
+        self, engine: Engine, file: Input | None = None, keeps_expired: bool = False
+    ) -> None:
+        """``keeps_expired``: in front of an AOF, whose commands may be about keys that expired."""
         self._engine = engine
         self._file = file
+        keeps_expired = keeps_expired or engine.role == "replica"
+        drop_before_ms = NEVER if keeps_expired else engine.clock.now_ms()
         self._loader = Loader(
-            engine.config, len(engine.ks.dbs), engine.clock.now_ms(), engine.config.rdbchecksum
+            engine.config, len(engine.ks.dbs), drop_before_ms, engine.config.rdbchecksum
         )
-        self.total_bytes = file.size
+        self.total_bytes = file.size if file is not None else 0
         self.loaded_bytes = 0
         self.start_s = engine.clock.now_ms() // 1000
         self.start_ns = engine.clock_ns()
-        self._report_ns = self.start_ns + _REPORT_INTERVAL_NS
+        self._report_ns = self.start_ns + REPORT_INTERVAL_NS
         self._introduced = False
 
     # Progress
@@ -49,6 +58,16 @@ class Loading:
     def keys(self) -> int:
         """How many keys have been read."""
         return self._loader.dataset.keys
+
+    @property
+    def done(self) -> bool:
+        """Whether the end of the file was read. ``rest`` is what was taken beyond it."""
+        return self._loader.reader.done
+
+    @property
+    def rest(self) -> bytes:
+        """The bytes behind the end of the file."""
+        return self._loader.reader.rest
 
     @property
     def used_memory(self) -> int:
@@ -62,10 +81,7 @@ class Loading:
 
     def eta_s(self, now_s: int) -> int:
         """How many seconds it will take yet; 1 as long as nothing can be said."""
-        elapsed_s = now_s - self.start_s
-        if elapsed_s <= 0:
-            return 1
-        return elapsed_s * (self.total_bytes - self.loaded_bytes) // (self.loaded_bytes + 1)
+        return eta_s(now_s - self.start_s, self.loaded_bytes, self.total_bytes)
 
     # Work
 
@@ -80,6 +96,7 @@ class Loading:
         until_ns = clock_ns() + SLICE_NS
         delay = config.key_load_delay
         keys = self.keys if delay else 0
+        assert self._file is not None
         while not self._loader.reader.done:
             try:
                 chunk = self._file.read(min(_CHUNK_BYTES, slice_bytes))
@@ -87,18 +104,22 @@ class Loading:
                 raise LoadError(f"Error reading the RDB file: {error.strerror}") from error
             if not chunk:
                 return None
-            self.loaded_bytes += len(chunk)
-            try:
-                self._loader.feed(chunk)
-            except RdbError as error:
-                raise LoadError(_explain(error)) from error
-            finally:
-                self._introduce()
+            self.take(chunk)
             if clock_ns() >= until_ns or self.loaded_bytes >= until_bytes:
                 self._tell_progress()
                 delay_us = delay if delay >= 0 else -1 / delay
                 return (self.keys - keys) * delay_us / 1e6 if delay else 0.0
         return None
+
+    def take(self, chunk: bytes) -> None:
+        """The next bytes of the file. Raises LoadError."""
+        self.loaded_bytes += len(chunk)
+        try:
+            self._loader.feed(chunk)
+        except RdbError as error:
+            raise LoadError(_explain(error)) from error
+        finally:
+            self._introduce()
 
     def finish(self, flush: bool = True, merge: bool = False) -> Dataset:
         """The dataset; its functions are loaded. Raises LoadError, with nothing changed."""
@@ -126,7 +147,8 @@ class Loading:
 
     def close(self) -> None:
         """Give the file back."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
     def _introduce(self, at_end: bool = False) -> None:
         """Tell the log what the file says of itself, once that has been read."""
@@ -142,16 +164,31 @@ class Loading:
             log("notice", f"RDB age {age_s} seconds")
         if _LAST_AUX in aux:
             log("notice", f"RDB memory usage when created {self.used_memory / _MEGABYTE:.2f} Mb")
+        if aux.get(b"aof-base") == b"1":
+            log("notice", "RDB is base AOF")
 
     def _tell_progress(self) -> None:
         now_ns = self._engine.clock_ns()
         if now_ns < self._report_ns:
             return
-        self._report_ns = now_ns + _REPORT_INTERVAL_NS
-        rate = self.loaded_bytes / _MEGABYTE / ((now_ns - self.start_ns) / 1e9)
+        self._report_ns = now_ns + REPORT_INTERVAL_NS
+        seconds = (now_ns - self.start_ns) / 1e9
         self._engine.log(
-            "notice", f"Loading DB: {self.percent:.1f}%, {self.keys} keys, {rate:.1f} MB/s"
+            "notice", progress_line(self.percent, self.keys, self.loaded_bytes, seconds)
         )
+
+
+def progress_line(percent: float, keys: int, loaded_bytes: int, seconds: float) -> str:
+    """What the log is told while a file is loaded."""
+    rate = loaded_bytes / _MEGABYTE / seconds
+    return f"Loading DB: {percent:.1f}%, {keys} keys, {rate:.1f} MB/s"
+
+
+def eta_s(elapsed_s: int, loaded_bytes: int, total_bytes: int) -> int:
+    """How many seconds loading will take yet; 1 as long as nothing can be said."""
+    if elapsed_s <= 0:
+        return 1
+    return elapsed_s * (total_bytes - loaded_bytes) // (loaded_bytes + 1)
 
 
 def _explain(error: RdbError) -> str:

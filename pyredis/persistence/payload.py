@@ -18,6 +18,7 @@ from pyredis.persistence.values import (
     decode_value,
     encode_value,
     value_type,
+    version_of,
 )
 
 if TYPE_CHECKING:
@@ -27,8 +28,12 @@ _VERSION_BYTES: Final = 2
 
 
 def dump(value: Value, version: int = VERSION_DEFAULT, compresses: bool = True) -> bytes:
-    """What DUMP replies: type, body, version, checksum."""
+    """What DUMP replies: type, body, version, checksum.
+
+    The version is a higher one if that is what it takes to read the value.
+    """
     kind = value_type(value, version)
+    version = max(version, version_of(kind))
     body = b"".join(encode_value(value, kind, Encoder(compresses)))
     payload = b"%c%b%b" % (kind, body, version.to_bytes(_VERSION_BYTES, "little"))
     return payload + crc64(payload).to_bytes(CHECKSUM_BYTES, "little")

@@ -65,6 +65,7 @@ class Aux(NamedTuple):
 
     name: bytes
     value: bytes
+    offset: int = 0
 
 
 class SelectDb(NamedTuple):
@@ -93,6 +94,7 @@ class FunctionCode(NamedTuple):
     """A library of functions: its source."""
 
     code: bytes
+    offset: int = 0
 
 
 class ModuleAux(NamedTuple):
@@ -111,7 +113,11 @@ class Strings(NamedTuple):
 
 
 class Key(NamedTuple):
-    """A key. ``value`` is None for an empty collection, which old servers could leave behind."""
+    """A key. ``value`` is None for an empty collection, which old servers could leave behind.
+
+    With details also the type that the file gives, the bytes its record takes, and for a value
+    of a module, which cannot be read, the module's id.
+    """
 
     name: bytes
     value: Value | None
@@ -119,6 +125,9 @@ class Key(NamedTuple):
     idle_s: int | None = None
     frequency: int | None = None
     offset: int = 0
+    kind: int = 0
+    size_bytes: int = 0
+    module_id: int = 0
 
 
 class End(NamedTuple):

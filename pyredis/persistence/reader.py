@@ -10,7 +10,7 @@ one event. Everything else costs a few microseconds a record, or less than one a
 from __future__ import annotations
 
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 from pyredis.persistence.encoding import Short, Source, crc64
 from pyredis.persistence.rdb import (
@@ -41,8 +41,9 @@ from pyredis.persistence.rdb import (
     SlotInfo,
     Strings,
 )
-from pyredis.persistence.values import STRING, VERSION_MAX, Limits, decode_value
+from pyredis.persistence.values import MODULE, STRING, VERSION_MAX, Limits, decode_value
 
+_MAYBE_STRING: Final = {bytes((code,)) for code in (STRING, EXPIRY_MS, EXPIRY_S)}
 _MODULE_SIGNED, _MODULE_UNSIGNED, _MODULE_FLOAT, _MODULE_DOUBLE, _MODULE_STRING = range(1, 6)
 
 
@@ -54,14 +55,19 @@ class Reader:
     Events that came before damage are returned first: then the next call raises.
     """
 
-    def __init__(self, limits: Limits, checks: bool = True) -> None:
-        """``limits`` choose encodings; with ``checks`` off the checksum is not looked at."""
+    def __init__(self, limits: Limits, checks: bool = True, details: bool = False) -> None:
+        """``limits`` choose encodings; with ``checks`` off the checksum is not looked at.
+
+        With ``details``, for tools, every key is an event, with all that is known of it, and
+        values of modules are passed over.
+        """
         self.version = 0
         self.done = False
         self.rest = b""
         self.offset = 0
         self._limits = limits
         self._checks = checks
+        self._details = details
         self._crc = 0
         self._pending: list[bytes] = []
         self._pending_bytes = 0
@@ -106,7 +112,9 @@ class Reader:
             if not self.version:
                 self._header(source)
             while not self.done:
-                start = source.pos = self._strings(data, source.pos)
+                start = source.pos
+                if data[start : start + 1] in _MAYBE_STRING and not self._details:
+                    start = source.pos = self._strings(data, start)
                 self._record(source)
             start = source.pos
         except Short as error:
@@ -224,7 +232,9 @@ class Reader:
         self._name = None
         start = source.pos
         code = source.byte()
-        expiry_ms = idle_s = frequency = None
+        expiry_ms: int | None = None
+        idle_s: int | None = None
+        frequency: int | None = None
         while IDLE <= code <= EXPIRY_S and code not in (AUX, RESIZE):
             if code == EXPIRY_MS:
                 expiry_ms = int.from_bytes(source.take(8), "little", signed=True)
@@ -241,7 +251,16 @@ class Reader:
             self._other(code, source, self.offset + start)
             return
         name = self._name = source.string()
-        value: Any = decode_value(code, source, self._limits)
+        offset = self.offset + start
+        value: Any = None
+        if self._details:
+            module_id = _module_value(source) if code == MODULE else 0
+            if not module_id:
+                value = decode_value(code, source, self._limits)
+            details = (offset, code, source.pos - start, module_id)
+            self._events.append(Key(name, value, expiry_ms, idle_s, frequency, *details))
+            return
+        value = decode_value(code, source, self._limits)
         if code == STRING and idle_s is None and frequency is None:
             if name in self._run:
                 raise ValueError("key that is there twice")
@@ -249,8 +268,8 @@ class Reader:
             if expiry_ms is not None:
                 self._expires[name] = expiry_ms
             return
-        self._flush()
-        offset = self.offset + start
+        if self._run:
+            self._flush()
         self._events.append(Key(name, value, expiry_ms, idle_s, frequency, offset))
 
     def _other(self, code: int, source: Source, offset: int) -> None:
@@ -261,9 +280,9 @@ class Reader:
         elif code == RESIZE:
             event = ResizeDb(source.length(), source.length())
         elif code == AUX:
-            event = Aux(source.string(), source.string())
+            event = Aux(source.string(), source.string(), offset)
         elif code == FUNCTION:
-            event = FunctionCode(source.string())
+            event = FunctionCode(source.string(), offset)
         elif code == SLOT_INFO:
             event = SlotInfo(source.length(), source.length(), source.length())
         elif code == MODULE_AUX:
@@ -294,6 +313,18 @@ def _module_aux(source: Source) -> int:
     module_id = source.length()
     for _ in range(2):  # when they are to be loaded, as one such number
         source.length()
+    _module_data(source)
+    return module_id
+
+
+def _module_value(source: Source) -> int:
+    """Pass over the value of a module; returns the module's id."""
+    module_id = source.length()
+    _module_data(source)
+    return module_id
+
+
+def _module_data(source: Source) -> None:
     while code := source.length():
         if code in (_MODULE_SIGNED, _MODULE_UNSIGNED):
             source.length()
@@ -303,4 +334,3 @@ def _module_aux(source: Source) -> int:
             source.string()
         else:
             raise ValueError("module data of unknown kind")
-    return module_id

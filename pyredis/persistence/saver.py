@@ -1,9 +1,9 @@
 """When the data are saved, and what is known of it. Files and children are behind ports.
 
-*Changes* are counted by the keyspace (``ks.dirty``); a save takes those off that it has
-covered. A *save point* (seconds, changes) is reached when there are that many changes and the
-last good save is longer ago than that. Then a child writes the file; it is looked after in
-the cron, as are save points. After a failure the next automatic attempt is five seconds away,
+*Changes* are counted by the keyspace (``ks.dirty``); those since the count that the last
+good save covered are what would be lost. A *save point* (seconds, changes) is reached when there are that many changes and the
+last good save is longer ago than that. Then a child writes the file; save points are
+looked after in the cron. After a failure the next automatic attempt is five seconds away,
 and as long as save points are set, writes are refused (stop-writes-on-bgsave-error), so that
 nobody takes data for safe that are not.
 
@@ -15,14 +15,16 @@ Model: Redis' ``serverCron`` and ``rdb.c``; the lines for the log are Redis' own
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pyredis.gates import unsaved
+from pyredis.persistence.dataset import Dataset
+from pyredis.persistence.aof_loading import AofLoading
 from pyredis.persistence.loading import LoadError, Loading
 from pyredis.persistence.store import StoreError, store
 from pyredis.persistence.writer import Marks, Options, write
-from pyredis.ports import ChildEnd, Children, ChildReport, Disk, Report
+from pyredis.ports import ChildEnd, Disk, Report
 from pyredis.resp import Error
 from pyredis.version import REDIS_VERSION
 
@@ -30,8 +32,13 @@ if TYPE_CHECKING:
     from pyredis.engine import Engine
 
 CHILD_TITLE: Final = "redis-rdb-bgsave"
+ALL: Final = frozenset(("data", "functions"))
 RETRY_DELAY_S: Final = 5
 _IN_PROGRESS: Final = "ERR Background save already in progress"
+_OTHER_CHILD: Final = (
+    "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in "
+    "order to schedule a BGSAVE whenever possible."
+)
 _NO_DISK: Final = "ERR this server has no disk"
 _PAUSE_S: Final = 0.1  # rdb-key-save-delay: the longest single pause
 
@@ -41,8 +48,7 @@ class Running(NamedTuple):
 
     process_id: int
     since_s: int
-    changes: int  # what had changed when it began
-    keys: int
+    dirty: int  # the count of changes when it began
 
 
 class Saver:
@@ -51,7 +57,6 @@ class Saver:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.disk: Disk | None = None
-        self.children: Children | None = None
         self.supervisor: Callable[[str], None] = lambda state: None
         self.running: Running | None = None
         self.scheduled = False
@@ -60,21 +65,26 @@ class Saver:
         self.last_ok = True
         self.last_duration_s = -1
         self.last_cow_bytes = 0
-        self.loading: Loading | None = None
+        self._covered = 0  # the count of changes that the last good save holds
+        self.ended: list[Callable[[bool], None]] = []  # told of the end of each child
+        self.loading: Loading | AofLoading | None = None
         self.keys_loaded = 0
         self.keys_expired = 0
-        self._report_s = 0  # when the child's figures last changed
-        self._report = ChildReport()
         self.reset_stats()
         engine.config.subscribe(("save", "stop-writes-on-bgsave-error"), self._apply_gate)
 
-    def connect(self, disk: Disk, children: Children) -> None:
+    def connect(self, disk: Disk) -> None:
         """From now on there is something to save to."""
-        self.disk, self.children = disk, children
+        self.disk = disk
 
     def reset_stats(self) -> None:
         """CONFIG RESETSTAT."""
-        self.saves = self.forks = self.fork_us = 0
+        self.saves = 0
+
+    @property
+    def changes(self) -> int:
+        """What has changed since the last good save."""
+        return self.engine.ks.dirty - self._covered
 
     @property
     def now_s(self) -> int:
@@ -96,52 +106,51 @@ class Saver:
         """Write the file; False if that failed, the log says how."""
         if not self._store(self.engine.host.process_id, lambda keys: None):
             return False
-        self.engine.ks.dirty = 0
+        self._covered = self.engine.ks.dirty
         self.last_save_s = self.now_s
         self._set_status(True)
         return True
 
-    def save_in_background(self, in_transaction: bool) -> str:
-        """BGSAVE; returns what to reply. Raises Error."""
+    def save_in_background(self, in_transaction: bool, may_wait: bool) -> str:
+        """BGSAVE; returns what to reply. Raises Error.
+
+        ``may_wait``: if another child is at work, the save is put off until its end.
+        """
         if self.running is not None:
             raise Error(_IN_PROGRESS)
         self._need_disk()
-        if in_transaction:
+        other = self.engine.child.purpose
+        if in_transaction or (other and may_wait):
             # No fork between the commands of a transaction: the file would hold half of it.
             self.scheduled = True
             return "Background saving scheduled"
+        if other:
+            raise Error(_OTHER_CHILD)
         if not self.start():
             raise Error("ERR")
         return "Background saving started"
 
     def start(self) -> bool:
         """Have a child save; False if there cannot be one."""
-        engine, children = self.engine, self.children
-        if children is None or self.running is not None:
+        engine = self.engine
+        if engine.child.purpose or engine.child.children is None:
             return False
         self.saves += 1
         self.last_try_s = self.now_s
-        start_ns = engine.clock_ns()
         try:
-            process_id = children.start(CHILD_TITLE, self._store)
+            process_id = engine.child.start("rdb", CHILD_TITLE, self._store, self._child_ended)
         except OSError as error:
             engine.log("warning", f"Can't save in background: fork: {error.strerror}")
             self._set_status(False)
             return False
-        fork_ns = engine.clock_ns() - start_ns
-        self.forks += 1
-        self.fork_us = fork_ns // 1000
-        engine.latency.add("fork", fork_ns, engine.now_ms)
         engine.log("notice", f"Background saving started by pid {process_id}")
-        keys = sum(len(db.data) for db in engine.ks.dbs)
-        self.running = Running(process_id, self.now_s, engine.ks.dirty, keys)
-        self._report = ChildReport()
+        self.running = Running(process_id, self.now_s, engine.ks.dirty)
         return True
 
     def kill_child(self) -> None:
         """The file that the child writes is not wanted any more."""
-        if self.running is not None and self.children is not None:
-            self.children.kill()
+        if self.running is not None:
+            self.engine.child.kill()
 
     def flushed(self) -> None:
         """All data are gone, so the file must not bring them back at the next start."""
@@ -149,18 +158,32 @@ class Saver:
         if self.engine.config.save and self.disk is not None:
             self.write_file()
 
+    def remove_sync_file(self, origin: str) -> None:
+        """Take away a file that was there for replication alone, if rdb-del-sync-files says so.
+
+        Where data are kept on disk the file is wanted anyway.
+        """
+        config = self.engine.config
+        if not config.rdb_del_sync_files or config.save or config.appendonly or self.disk is None:
+            return
+        self.engine.log(
+            "notice", f"Removing the RDB file {origin}: this server keeps nothing on disk."
+        )
+        with contextlib.suppress(OSError):
+            self.disk.remove(config.dbfilename)
+
     def prepare_exit(self, save: bool = False, nosave: bool = False, force: bool = False) -> None:
         """Save if that is wanted: by default where save points are set. Raises Error.
 
         After an error the server goes on, unless it is forced to end.
         """
         log = self.engine.log
-        log("warning", "User requested shutdown...")
         if self.running is not None and self.disk is not None:
             log("warning", "There is a child saving an .rdb. Killing it!")
             self.kill_child()
             with contextlib.suppress(OSError):
                 self.disk.remove(_temporary(self.running.process_id))
+        self.engine.aof.prepare_exit(force)
         if self.loading is not None or nosave or not (save or self.engine.config.save):
             return
         if self.disk is None and not save:
@@ -194,7 +217,7 @@ class Saver:
                 self.disk,
                 config.dbfilename,
                 _temporary(process_id),
-                self._chunks(report),
+                self.chunks(report),
                 config.rdb_save_incremental_fsync,
             )
         except StoreError as error:
@@ -203,8 +226,13 @@ class Saver:
         self.engine.log("notice", "DB saved on disk")
         return True
 
-    def _chunks(self, report: Report) -> Iterator[bytes]:
-        """The file, piece by piece; progress is told after each, and delays are kept."""
+    def chunks(
+        self, report: Report, aof_base: bool = False, parts: Collection[str] = ALL
+    ) -> Iterator[bytes]:
+        """The file, piece by piece; progress is told after each, and delays are kept.
+
+        ``parts`` are those of ``ALL`` that are to be in it.
+        """
         engine, config = self.engine, self.engine.config
         delay_us = float(config.rdb_key_save_delay)
         if delay_us < 0:
@@ -216,17 +244,28 @@ class Saver:
             nonlocal fresh
             fresh += count
 
+        def on_newer(what: str) -> None:
+            engine.log(
+                "warning",
+                f"The RDB file holds {what}: servers that read no newer format than version "
+                f"{config.rdb_version} (rdb-version) will refuse it.",
+            )
+
         marks = Marks.NONE
         if "lru" in config.maxmemory_policy:
             marks = Marks.IDLE
         elif "lfu" in config.maxmemory_policy:
             marks = Marks.FREQUENCY
         options = Options(
-            compresses=config.rdbcompression, checksum=config.rdbchecksum, marks=marks
+            version=config.rdb_version,
+            compresses=config.rdbcompression,
+            checksum=config.rdbchecksum,
+            marks=marks,
         )
         libraries = engine.scripting.libraries.libraries.values()
-        functions = [library.text for library in libraries]
-        for chunk in write(engine.ks.dbs, self._aux(), functions, options, on_keys):
+        functions = [library.text for library in libraries] if "functions" in parts else []
+        dbs = engine.ks.dbs if "data" in parts else []
+        for chunk in write(dbs, self._aux(aof_base), functions, options, on_keys, on_newer):
             yield chunk
             if delay_us and fresh:
                 pauses = max(1, round(fresh * delay_us / 1e6 / _PAUSE_S))
@@ -237,32 +276,29 @@ class Saver:
             fresh = 0
             report(done)
 
-    def _aux(self) -> list[tuple[bytes, bytes]]:
+    def _aux(self, aof_base: bool) -> list[tuple[bytes, bytes]]:
         engine = self.engine
         facts = {
             "redis-ver": REDIS_VERSION,
             "redis-bits": engine.host.arch_bits,
             "ctime": self.now_s,
             "used-mem": engine.memory.used_bytes(),
-            "aof-base": 0,
-        }
+            "aof-base": int(aof_base),
+        } | engine.replication.aux()
         return [(name.encode(), str(value).encode()) for name, value in facts.items()]
 
     # The child, and what is due
 
     def cron(self) -> None:
-        """Look after the child; begin to save if it is time."""
-        if self.loading is not None or self.disk is None:
-            return
-        if self.running is not None:
-            self._look_after_child()
+        """Begin to save if it is time."""
+        if self.loading is not None or self.disk is None or self.engine.child.purpose:
             return
         self._check_save_points()
         if self.scheduled and self._may_try() and self.start():
             self.scheduled = False
 
     def _check_save_points(self) -> None:
-        changes, age_s = self.engine.ks.dirty, self.now_s - self.last_save_s
+        changes, age_s = self.changes, self.now_s - self.last_save_s
         for point in self.engine.config.save:
             if changes >= point.changes and age_s > point.seconds and self._may_try():
                 self.engine.log(
@@ -272,18 +308,9 @@ class Saver:
                 return
 
     def _may_try(self) -> bool:
-        return self.running is None and (
+        return not self.engine.child.purpose and (
             self.last_ok or self.now_s - self.last_try_s > RETRY_DELAY_S
         )
-
-    def _look_after_child(self) -> None:
-        assert self.children is not None
-        end = self.children.poll()
-        report = self.children.report
-        if report != self._report:
-            self._report, self._report_s = report, self.now_s
-        if end is not None:
-            self._child_ended(end)
 
     def _child_ended(self, end: ChildEnd) -> None:
         engine, running = self.engine, self.running
@@ -292,9 +319,9 @@ class Saver:
         self.last_duration_s = self.now_s - running.since_s
         if end.well:
             engine.log("notice", "Background saving terminated with success")
-            engine.ks.dirty = max(0, engine.ks.dirty - running.changes)
+            self._covered = max(self._covered, running.dirty)
             self.last_save_s = self.now_s
-            self.last_cow_bytes = self._report.cow_bytes
+            self.last_cow_bytes = engine.child.report.cow_bytes
             self._set_status(True)
         elif not end.signal:
             engine.log("warning", "Background saving error")
@@ -306,17 +333,8 @@ class Saver:
                     self.disk.remove(_temporary(running.process_id))
             if not end.excused:
                 self._set_status(False)
-        self._report = ChildReport()
-
-    @property
-    def report(self) -> ChildReport:
-        """How far the child has come; all zero when there is none."""
-        return self._report
-
-    @property
-    def report_age_s(self) -> int:
-        """How old that is."""
-        return self.now_s - self._report_s if self._report.cow_bytes else 0
+        for told in self.ended:
+            told(end.well)
 
     # Refusing writes
 
@@ -331,23 +349,26 @@ class Saver:
         self._apply_gate()
 
     def _apply_gate(self) -> None:
-        gates = self.engine.gates
-        if self.denies_writes == (unsaved in gates):
-            return
-        if self.denies_writes:
-            gates.append(unsaved)
-        else:
-            gates.remove(unsaved)
-        self.engine.refresh_all()
+        self.engine.set_gate(unsaved, self.denies_writes)
 
     # Loading
 
     def begin_loading(self) -> bool:
-        """Open the file there is at the start; False if there is none. Raises LoadError.
+        """Open what there is at the start; False if there is nothing. Raises LoadError.
 
-        Then call ``load_slice`` until it is over. Clients get LOADING meanwhile.
+        With an append-only file, that alone counts, whatever RDB file there is. Then call
+        ``load_slice`` until it is over. Clients get LOADING meanwhile.
         """
         disk = self._need_disk()
+        aof = self.engine.aof
+        aof.prepare()
+        if self.engine.config.appendonly:
+            loading = aof.begin_loading()
+            if loading is None:
+                aof.open()
+                return False
+            self.loading_is(loading)
+            return True
         name = self.engine.config.dbfilename
         try:
             file = disk.open(name)
@@ -357,9 +378,15 @@ class Saver:
             raise LoadError(
                 f"Fatal error: can't open the RDB file {name} for reading: {error.strerror}"
             ) from error
-        self.loading = Loading(self.engine, file)
-        self.engine.refresh_all()
+        self.loading_is(Loading(self.engine, file))
         return True
+
+    def loading_is(self, loading: Loading | AofLoading | None) -> None:
+        """Data are being loaded, so clients have to wait; or not any more."""
+        if self.loading is not None and self.loading is not loading:
+            self.loading.close()
+        self.loading = loading
+        self.engine.refresh_all()
 
     def load_slice(self) -> float | None:
         """Load for some milliseconds; returns seconds to wait before the next, None at the end.
@@ -370,15 +397,22 @@ class Saver:
         assert loading is not None
         try:
             pause_s = loading.step()
-            if pause_s is None:
-                self._put_in_place(loading)
+            if pause_s is None and isinstance(loading, Loading):
+                dataset = self.put_in_place(loading)
+                self.engine.replication.restore(dataset.aux, dataset.expired_keys)
         except LoadError:
-            self._end_loading()
+            self.loading_is(None)
             raise
         if pause_s is None:
-            self._end_loading()
-            elapsed_ns = self.engine.clock_ns() - loading.start_ns
-            self.engine.log("notice", f"DB loaded from disk: {elapsed_ns / 1e9:.3f} seconds")
+            self.loading_is(None)
+            elapsed_s = (self.engine.clock_ns() - loading.start_ns) / 1e9
+            source = "disk" if isinstance(loading, Loading) else "append only file"
+            self.engine.log("notice", f"DB loaded from {source}: {elapsed_s:.3f} seconds")
+            if isinstance(loading, AofLoading):
+                self.keys_loaded = loading.keys_loaded
+                self.keys_expired = loading.keys_expired
+                self.engine.aof.loaded(loading)
+                self.engine.aof.open()
         return pause_s
 
     def reload(self, save: bool = True, flush: bool = True, merge: bool = False) -> None:
@@ -396,14 +430,15 @@ class Saver:
                 loading = Loading(engine, file)
                 while loading.step() is not None:
                     pass
-                self._put_in_place(loading, flush, merge)
+                self.put_in_place(loading, flush, merge)
         except (LoadError, OSError) as error:
             for line in str(error).split("\n"):
                 engine.log("warning", line)
             raise Error("ERR Error trying to load the RDB dump, check server logs.") from error
         engine.log("warning", "DB reloaded by DEBUG RELOAD")
 
-    def _put_in_place(self, loading: Loading, flush: bool = True, merge: bool = False) -> None:
+    def put_in_place(self, loading: Loading, flush: bool = True, merge: bool = False) -> Dataset:
+        """Make what has been read the data (or add it, without ``flush``). Raises LoadError."""
         dataset = loading.finish(flush, merge)
         if flush:
             dataset.install(self.engine.ks)
@@ -415,12 +450,7 @@ class Saver:
             "notice",
             f"Done loading RDB, keys loaded: {dataset.keys}, keys expired: {dataset.expired}.",
         )
-
-    def _end_loading(self) -> None:
-        if self.loading is not None:
-            self.loading.close()
-            self.loading = None
-            self.engine.refresh_all()
+        return dataset
 
 
 def _temporary(process_id: int) -> str:

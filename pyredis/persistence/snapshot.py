@@ -9,6 +9,9 @@ both sides from adding to that.
 The child tells of its progress and of its private memory by records in a pipe, once a
 second, and at its end; its exit status says whether all went well. It ignores INT and TERM,
 which are meant for the server, and ends when the server is gone, whatever took it away.
+A child with something to send (a snapshot for replicas, without a disk) has a second pipe. Its
+size bounds what is under way: the child waits in ``write`` until the server has read, and
+fails there once the server has closed its end.
 ``on_child`` is called in it first, to give back what it must not keep (a socket whose other
 owner closes it stays open while the child holds it).
 """
@@ -16,16 +19,17 @@ owner closes it stays open while the child holds it).
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import gc
 import os
 import signal
 import struct
 import time
-import traceback
 from collections.abc import Callable
 from typing import Final, NoReturn
 
-from pyredis.ports import ChildEnd, ChildReport, Job
+from pyredis.defects import story
+from pyredis.ports import ChildEnd, ChildReport, Job, Report, StreamJob, Write
 
 _RECORD: Final = struct.Struct("<QQQ")
 _INTERVAL_S: Final = 1.0
@@ -33,10 +37,18 @@ _MEMORY_SHARE: Final = 100  # at most a hundredth of the time goes into measurin
 _SMAPS: Final = "/proc/self/smaps_rollup"
 _READ_BYTES: Final = 1 << 16
 _MEGABYTE: Final = 1 << 20
+_STREAM_BYTES: Final = 1 << 20  # what a pipe with a stream holds, where that can be chosen
+
+Watch = Callable[[int, Callable[[], None] | None], None]
+"""Has a callback called whenever a descriptor is readable, or (None) no more."""
 
 
 class ServerGone(Exception):
     """The process that the child works for has ended."""
+
+
+class NobodyReads(Exception):
+    """The server has closed its end of the stream."""
 
 
 class ForkedChildren:
@@ -46,14 +58,23 @@ class ForkedChildren:
         self,
         log: Callable[[str, str], None],
         on_child: Callable[[str], None] = lambda title: None,
+        watch: Watch = lambda fd, on_readable: None,
+        hides: Callable[[], bool] = lambda: False,
     ) -> None:
-        """``on_child`` gets the title that process lists are to show."""
+        """``on_child`` gets the title that process lists are to show; ``watch`` is the loop's.
+
+        ``hides`` says whether the log is to be free of user data.
+        """
+        self._hides = hides
         self._log = log
         self._on_child = on_child
+        self._watch = watch
         self._process_id = 0
         self._pipe = -1
         self._unread = b""
         self._report = ChildReport()
+        self._stream = -1
+        self._on_stream: Callable[[], None] | None = None
 
     @property
     def report(self) -> ChildReport:
@@ -78,7 +99,8 @@ class ForkedChildren:
             raise
         if process_id == 0:
             os.close(reading)
-            _run(job, title, _Reporter(server, writing, self._log), self._on_child, self._log)
+            reporter = _Reporter(server, writing, self._log)
+            _run(job, title, reporter, self._on_child, self._log, self._hides())
         if was_enabled:
             gc.enable()
         os.close(writing)
@@ -109,6 +131,49 @@ class ForkedChildren:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process_id, signal.SIGUSR1)
 
+    def start_stream(self, title: str, job: StreamJob) -> int:
+        """Fork, with a pipe for what the job writes. Raises OSError."""
+        self.close_stream()
+        reading, writing = os.pipe()
+
+        def in_child(process_id: int, report: Report) -> bool:
+            os.close(reading)
+            return job(process_id, report, _writer(writing))
+
+        try:
+            process_id = self.start(title, in_child)
+        except OSError:
+            os.close(reading)
+            raise
+        finally:
+            os.close(writing)
+        os.set_blocking(reading, False)
+        _widen(reading)
+        self._stream = reading
+        return process_id
+
+    def read_stream(self, size: int) -> bytes | None:
+        """The next bytes of the child; b"" at the end, None if none are there now."""
+        if self._stream < 0:
+            return b""
+        try:
+            return os.read(self._stream, size)
+        except BlockingIOError:
+            return None
+
+    def watch_stream(self, on_readable: Callable[[], None] | None) -> None:
+        """Have that called whenever there is something to read, or stop it."""
+        if self._stream >= 0 and on_readable != self._on_stream:
+            self._on_stream = on_readable
+            self._watch(self._stream, on_readable)
+
+    def close_stream(self) -> None:
+        """No more is read."""
+        if self._stream >= 0:
+            self.watch_stream(None)
+            os.close(self._stream)
+            self._stream = -1
+
     def _read(self) -> None:
         """Take the newest record out of the pipe."""
         with contextlib.suppress(BlockingIOError):
@@ -118,6 +183,27 @@ class ForkedChildren:
         if whole:
             self._report = ChildReport(*_RECORD.unpack(self._unread[whole - _RECORD.size : whole]))
             self._unread = self._unread[whole:]
+
+
+def _widen(pipe: int) -> None:
+    """Let the pipe hold more, so that the two sides need to take turns less often."""
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        with contextlib.suppress(OSError):  # the user's pipes may hold too much already
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _STREAM_BYTES)
+
+
+def _writer(pipe: int) -> Write:
+    """The child's end of a stream."""
+
+    def write(data: bytes) -> None:
+        left = memoryview(data)
+        try:
+            while left:
+                left = left[os.write(pipe, left) :]
+        except BrokenPipeError:
+            raise NobodyReads from None
+
+    return write
 
 
 class _Reporter:
@@ -189,6 +275,7 @@ def _run(
     reporter: _Reporter,
     on_child: Callable[[str], None],
     log: Callable[[str, str], None],
+    hides: bool,
 ) -> NoReturn:
     """All of the child's life."""
     status = 1
@@ -203,7 +290,9 @@ def _run(
             status = 0
     except ServerGone:
         log("warning", "The server that this child works for is gone, exiting.")
+    except NobodyReads:
+        log("warning", "Nobody reads what this child writes any more, exiting.")
     except BaseException:
-        log("warning", f"=== BUG REPORT: a child failed\n{traceback.format_exc()}")
+        log("warning", f"=== BUG REPORT: a child failed\n{story(hides)}")
     finally:
         os._exit(status)

@@ -36,15 +36,20 @@ from pyredis.persistence.streams import decode_stream, encode_stream
 from pyredis.types.doubles import format_double, parse_double
 from pyredis.types.hashes import Hash
 from pyredis.types.lists import List
-from pyredis.types.sets import HASHTABLE, INTSET, LISTPACK, Set
+from pyredis.types.sets import HASHTABLE, INTSET, LISTPACK, Set, is_integer
 from pyredis.types.streams import Stream
 from pyredis.types.zset import ZSet
 
-VERSION_MIN: Final = 10
-"""The oldest version that can be written (Redis 7.0)."""
+VERSION_MIN: Final = 9
+"""The oldest version that can be written (Redis 5.0 to 6.2): those before have no streams."""
 VERSION_MAX: Final = 12
 """The newest version that can be read, and written (Redis 7.4)."""
 VERSION_DEFAULT: Final = 10
+"""What Redis 7.0 writes."""
+VERSION_LISTPACK: Final = 10
+"""From here on there are blocks of today's kind, and functions."""
+VERSION_FIELD_TTLS: Final = 12
+"""From here on hashes can tell the TTLs of fields."""
 
 STRING: Final = 0
 LIST: Final = 1
@@ -52,6 +57,7 @@ SET: Final = 2
 ZSET_TEXT: Final = 3
 HASH: Final = 4
 ZSET: Final = 5
+MODULE: Final = 7
 HASH_ZIPMAP: Final = 9
 LIST_ZIPLIST: Final = 10
 SET_INTSET: Final = 11
@@ -70,7 +76,7 @@ HASH_TTLS_LISTPACK: Final = 25
 
 _UNREADABLE: Final = {
     6: "module values of the first format",
-    7: "module values",
+    MODULE: "module values",
     22: "hashes with field expiry of a pre-release",
     23: "hashes with field expiry of a pre-release",
 }
@@ -82,6 +88,7 @@ _NAN, _INFINITE, _INFINITE_NEGATIVE = 253, 254, 255
 _INTEGRAL_MAX: Final = float(1 << 62)
 _INTSET_MAX: Final = 1 << 30
 _BATCH: Final = 512
+_FEW: Final = 512  # so many elements are written in one piece
 
 
 class Limits(Protocol):
@@ -101,25 +108,55 @@ class Limits(Protocol):
 
 
 def value_type(value: Value, version: int) -> int:
-    """The type number under which a value is written in that version of the format."""
+    """The type number under which a value is written in that version of the format.
+
+    A hash whose fields have TTLs gets the type of version 12 whatever the version: otherwise the
+    TTLs would be lost. Readers of older versions refuse it.
+    """
+    blocks = version >= VERSION_LISTPACK
     kind = type(value)
     if kind is bytes or kind is int or kind is bytearray:
         return STRING
     if kind is Hash:
         if field_ttls.has_deadlines(value):
             return HASH_TTLS if value.hashtable else HASH_TTLS_LISTPACK
-        return HASH if value.hashtable else HASH_LISTPACK
+        return HASH_LISTPACK if blocks and not value.hashtable else HASH
     if kind is List:
-        return LIST_OF_NODES
+        return LIST_OF_NODES if blocks else LIST
     if kind is Set:
         if value.form == INTSET:
             return SET_INTSET
         return SET_LISTPACK if value.form == LISTPACK and version >= 11 else SET
     if kind is ZSet:
-        return ZSET if value.skiplist else ZSET_LISTPACK
+        return ZSET_LISTPACK if blocks and not value.skiplist else ZSET
     if kind is Stream:
-        return STREAM_3 if version >= 11 else STREAM_2
+        return STREAM_3 if version >= 11 else STREAM_2 if blocks else STREAM_1
     raise TypeError(f"no RDB type for {kind.__name__}")
+
+
+def plain_type(value: Value, version: int) -> int:
+    """The type under which a small collection is written element by element, or 0.
+
+    It is 0 for all that has no such form, and where a reader would make something else of it.
+    """
+    kind = type(value)
+    if kind is Hash:
+        few = len(value.fields) <= _FEW and value.deadlines is None
+        return HASH if few else 0
+    if kind is ZSet:
+        return ZSET if len(value.scores) <= _FEW else 0
+    if kind is List:
+        return LIST if type(value.items) is list and len(value.items) <= _FEW else 0
+    if kind is Set and value.form != INTSET and len(value.members) <= _FEW:
+        # A block of integers stays one, while integers one by one become an intset.
+        block = value.form == LISTPACK and version >= 11
+        return 0 if block and is_integer(next(iter(value.members))) else SET
+    return 0
+
+
+def version_of(kind: int) -> int:
+    """The version from which on a type can be read, as far as it matters to the writer."""
+    return VERSION_FIELD_TTLS if kind in (HASH_TTLS, HASH_TTLS_LISTPACK) else VERSION_MIN
 
 
 def encode_value(value: Value, kind: int, encoder: Encoder) -> Iterable[bytes]:
@@ -160,6 +197,11 @@ def _list_nodes(value: List, encoder: Encoder) -> Iterator[bytes]:
 
 def _packed_node(entries: list[bytes], encoder: Encoder) -> bytes:
     return encode_length(_PACKED) + encoder.string(listpack.pack(entries))
+
+
+def _encode_plain_list(value: List, encoder: Encoder) -> Iterator[bytes]:
+    yield encode_length(len(value))
+    yield from encoder.strings(value.items)
 
 
 def _encode_set(value: Set, encoder: Encoder) -> Iterator[bytes]:
@@ -209,6 +251,7 @@ def _score_entry(score: float) -> listpack.Entry:
 
 
 _ENCODERS: Final[dict[int, Callable[[Any, Encoder], Iterable[bytes]]]] = {
+    LIST: _encode_plain_list,
     LIST_OF_NODES: _encode_list,
     SET: _encode_set,
     SET_INTSET: _encode_intset,
@@ -219,6 +262,7 @@ _ENCODERS: Final[dict[int, Callable[[Any, Encoder], Iterable[bytes]]]] = {
     HASH_TTLS_LISTPACK: field_ttls.encode_small,
     ZSET: _encode_zset,
     ZSET_LISTPACK: _encode_zset_listpack,
+    STREAM_1: lambda value, encoder: encode_stream(value, encoder, 1),
     STREAM_2: lambda value, encoder: encode_stream(value, encoder, 2),
     STREAM_3: lambda value, encoder: encode_stream(value, encoder, 3),
 }
@@ -315,8 +359,11 @@ def _set_of(members: dict[bytes, None], form: int) -> Set | None:
 
 
 def _decode_hash(source: Source, limits: Limits) -> Hash | None:
-    fields = _fields(source.strings(2 * source.count(2)))
-    return Hash.of(fields, limits) if fields else None
+    found = source.strings(2 * source.count(2))
+    made = _hash_of(found, limits)
+    if made is not None and max(map(len, found)) > limits.hash_max_listpack_value:
+        made.hashtable = True
+    return made
 
 
 def _decode_zipmap(source: Source, limits: Limits) -> Hash | None:
@@ -350,12 +397,7 @@ def _fields(found: list[bytes]) -> dict[bytes, bytes]:
 
 
 def _decode_zset(source: Source, limits: Limits) -> ZSet | None:
-    string, double = source.string, source.double
-    members: list[bytes] = []
-    scores: list[float] = []
-    for _ in range(source.count(9)):
-        members.append(string())
-        scores.append(double())
+    members, scores = source.scored(source.length())
     return _zset_of(members, scores, limits, limits.zset_max_listpack_value)
 
 
@@ -396,10 +438,16 @@ def _zset_of(
 ) -> ZSet | None:
     if any(map(isnan, scores)):
         raise ValueError("sorted set with a score that is not a number")
+    skiplist = (
+        len(members) > limits.zset_max_listpack_entries
+        or max(map(len, members), default=0) > length_max
+    )
+    if not skiplist:
+        scores = [score + 0.0 for score in scores]  # turns -0.0 into 0.0
     pairs = dict(zip(members, scores, strict=True))
     if len(pairs) != len(members):
         raise ValueError("sorted set with a member twice")
-    return ZSet.of(pairs, limits.zset_max_listpack_entries, length_max) if pairs else None
+    return ZSet.taking(pairs, skiplist) if pairs else None
 
 
 _DECODERS: Final[dict[int, Callable[[Source, Limits], Value | None]]] = {

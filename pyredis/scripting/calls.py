@@ -105,12 +105,13 @@ def make_call(scripting: Scripting, sandbox: Sandbox) -> Callable[..., Any]:
             entry.duration_ns += spent_ns
             if spent_ns > engine.slow_ns:
                 engine.record_slow(session, entry, [name, *rest], spent_ns)
-            if ks.after:
-                if unit.dirty or unit.explicit:
-                    unit.end_command(session.db.index, (name, *rest))
-                if unit.changes:
-                    changes, unit.changes = unit.changes, []
-                    engine.announce(changes)
+            if ks.feeds:
+                unit.end_command(ks.dirty, session.db.index, (name, *rest))
+                if unit.commands:
+                    ks.after = True
+            if unit.changes:
+                changes, unit.changes = unit.changes, []
+                engine.announce(changes)
             if end_ns > scripting.deadline_ns:
                 text = scripting.overdue(end_ns)
                 if text:

@@ -28,6 +28,7 @@ from pyredis.resp import (
     NULL_ARRAY,
     Attributed,
     BigNumber,
+    Double,
     Error,
     PushReply,
     Replies,
@@ -87,6 +88,8 @@ def nested(reply: Reply, resp3: bool) -> Any:
         return {b"set": {nested(item, True): True for item in reply}}
     if kind is float:
         return {b"double": reply} if resp3 else format_double(reply)
+    if kind is Double:
+        return {b"double": float(reply.text)} if resp3 else reply.text
     if kind is bool:
         return reply if resp3 else int(reply)
     if kind is Verbatim:

@@ -14,11 +14,12 @@ Redis 7.4 on; those of SCRIPT LOAD stay.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
 from hashlib import sha1
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from pyredis.defects import story
+from pyredis.evict import OOM
 from pyredis.gates import MISCONF
 from pyredis.resp import Error, Reply, Wire
 from pyredis.scripting.run import PLAIN, REPLICATE_AOF, REPLIED, WIRE, Run
@@ -220,6 +221,8 @@ class Scripting:
                 raise Error("READONLY You can not run script with write flag on readonly replica.")
             if engine.saver.denies_writes:
                 raise Error(MISCONF)
+            if engine.evictor.full and not _allows_oom(flags):
+                raise Error(OOM)
 
     def _perform(
         self,
@@ -252,7 +255,8 @@ class Scripting:
             self.run = None
             self.deadline_ns = _NEVER
             ctx.session, ctx.db, ctx.argv = caller, caller.db, argv
-            unit.begin_command()  # the script itself is not propagated, its effects are
+            # The script itself is not propagated, its effects are.
+            unit.begin_command(engine.ks.dirty)
             if self.busy:
                 self._calm_down(run)
         mark = outcome[0]
@@ -344,11 +348,8 @@ class Scripting:
 
     def limit_propagation(self, since: int, targets: int) -> None:
         """redis.set_repl: the commands since then are only for some, or for nobody."""
-        unit = self.engine.ks.unit
-        if not targets:
-            del unit.commands[since:]
-        else:
-            unit.limit(since, "aof" if targets == REPLICATE_AOF else "replicas")
+        kind = "aof" if targets == REPLICATE_AOF else "replicas" if targets else "none"
+        self.engine.ks.unit.limit(since, kind)
 
     def log(self, level: int, text: bytes) -> None:
         """redis.log."""
@@ -357,7 +358,9 @@ class Scripting:
     def defect(self, where: str) -> Error:
         """A failure of ours inside a script: the script gets an error, the log the whole story."""
         self.engine.log(
-            "warning", f"=== BUG REPORT: {where} failed in a script\n{traceback.format_exc()}"
+            "warning",
+            f"=== BUG REPORT: {where} failed in a script\n"
+            f"{story(self.engine.config.hide_user_data_from_log)}",
         )
         self.engine.stats.unexpected_errors += 1
         return Error("ERR internal error, see the server's log")

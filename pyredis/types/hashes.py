@@ -18,6 +18,7 @@ from typing import ClassVar, Protocol
 
 from pyredis.types.deadlines import Deadlines
 from pyredis.types.keyed import Keyed
+from pyredis.types.weight import weight, weights
 
 
 class Limits(Protocol):
@@ -36,7 +37,7 @@ class Hash(Keyed):
 
     def __init__(self) -> None:
         """Makes an empty hash."""
-        self.index = None
+        self.index = self.payload = None
         self.fields: dict[bytes, bytes] = {}
         self.hashtable = False
         self.deadlines: Deadlines | None = None
@@ -77,6 +78,8 @@ class Hash(Keyed):
         """Gives a field a value; returns whether the field is new."""
         fields = self.fields
         new = field not in fields
+        if self.payload is not None:
+            self.payload += weight(value) + (weight(field) if new else -weight(fields[field]))
         fields[field] = value
         if not self.hashtable:
             value_max = limits.hash_max_listpack_value
@@ -109,6 +112,8 @@ class Hash(Keyed):
         """Removes a field; returns whether it was there."""
         if field not in self.fields:
             return False
+        if self.payload is not None:
+            self.payload -= weight(field) + weight(self.fields[field])
         del self.fields[field]
         if self.index is not None:
             self.index.discard(field)
@@ -132,6 +137,10 @@ class Hash(Keyed):
         """Takes a field's deadline away; returns whether it had one."""
         return self.deadlines is not None and self.deadlines.discard(field)
 
+    def elements_bytes(self) -> int:
+        """Counts what ``payload`` keeps: the weights of fields and values. O(n)."""
+        return weights(self.fields) + weights(self.fields.values())
+
     # What Keyed asks for
 
     def _keys(self) -> dict[bytes, bytes]:
@@ -143,6 +152,7 @@ class Hash(Keyed):
     def _check(self) -> None:
         """Asserts every invariant."""
         assert all(type(text) is bytes for pair in self.fields.items() for text in pair)
+        assert self.payload is None or self.payload == self.elements_bytes()
         if self.index is not None:
             self.index._check(self.fields.keys())
         if self.deadlines is not None:

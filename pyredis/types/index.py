@@ -40,13 +40,19 @@ Bound
     keeps len(stale) <= 3/4 * len(order) + SLACK, so no single call is ever long and memory
     stays within a constant factor of the live keys.
 
+Numbers
+    Whoever draws many keys to look something up by their hashes (eviction) can have these kept
+    beside `order`: a key's own stands in the key, somewhere in memory, and a miss of the cache
+    costs more than all the rest. A number is 0 until it is known.
+
 A collection that has built an index keeps it while it lives: throwing the index away and
 building another would change the places under running cursors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from array import array
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from random import Random
 
@@ -57,13 +63,14 @@ SWEEP = 4
 class KeyIndex:
     """The index of one collection; the owner reports every key that enters or leaves."""
 
-    __slots__ = ("order", "place", "stale")
+    __slots__ = ("numbers", "order", "place", "stale")
 
     def __init__(self, keys: Iterable[bytes] = ()) -> None:
         """Lists the given distinct keys. O(n)."""
         self.order: list[bytes] = list(keys)
         self.stale: set[bytes] = set()
         self.place = 0  # where the next sweep goes on
+        self.numbers: array[int] | None = None  # the hashes of the listed keys
 
     def __len__(self) -> int:
         """Returns the number of live keys. O(1)."""
@@ -75,6 +82,8 @@ class KeyIndex:
             self.stale.remove(key)
         else:
             self.order.append(key)
+            if self.numbers is not None:
+                self.numbers.append(hash(key))
 
     def discard(self, key: bytes) -> None:
         """Marks a live key as deleted. O(1). Discarding a key not listed breaks the index."""
@@ -83,11 +92,57 @@ class KeyIndex:
         if len(stale) * 2 > len(self.order) + 2 * SLACK:
             self.tidy(SWEEP)
 
+    def draw(self, rng: Random, count: int) -> list[int]:
+        """Returns at least `count` places with live keys, evenly spread.
+
+        They begin with a random one and go round; each live key is equally likely to be among
+        them. All of them where there are no more than `count`. O(count), little in Python.
+        """
+        order, stale = self.order, self.stale
+        size = len(order)
+        live = size - len(stale)
+        if live > count and not stale:
+            step = size // count
+            start = int(rng.random() * size)
+            low = start % step  # as many steps fit before the start as there are places
+            return [*range(start, size, step), *range(low, start, step)]
+        start, step = 0, 1
+        if live > count:
+            step = max(1, size // (count * size // live + 1))
+            start = int(rng.random() * step)
+        places = [place for place in range(start, size, step) if order[place] not in stale]
+        if not places:  # where the few live keys are, is not to be told
+            places = [place for place, key in enumerate(order) if key not in stale][-count:]
+        return places
+
+    def numbers_at(self, places: Sequence[int]) -> list[int]:
+        """Returns the hashes of the keys at these places, which are kept from then on. O(k)."""
+        numbers = self.numbers
+        if numbers is None:
+            numbers = self.numbers = array("q", bytes(8 * len(self.order)))
+        found = [numbers[place] for place in places]
+        if 0 in found:
+            order = self.order
+            for at, place in enumerate(places):
+                if not found[at]:
+                    found[at] = numbers[place] = hash(order[place])
+        return found
+
+    def cut(self, place: int) -> None:
+        """Takes an entry off the list, whatever it is; the last one moves into its place. O(1)."""
+        order, numbers = self.order, self.numbers
+        order[place] = order[-1]
+        order.pop()
+        if numbers is not None:
+            numbers[place] = numbers[-1]
+            numbers.pop()
+
     def clear(self) -> None:
         """Forgets every key, as when the collection is emptied at once."""
         self.order.clear()
         self.stale.clear()
         self.place = 0
+        self.numbers = None
 
     def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
         """Visits `count` >= 1 places; returns the next cursor (0: done) and the live keys seen.
@@ -116,8 +171,7 @@ class KeyIndex:
             key = order[place]
             if not stale or key not in stale:
                 return key
-            order[place] = order[-1]
-            order.pop()
+            self.cut(place)
             stale.remove(key)
         return None
 
@@ -130,8 +184,11 @@ class KeyIndex:
         while True:
             place = int(rng.random() * len(order))
             key = order[place]
-            order[place] = order[-1]
-            order.pop()
+            if self.numbers is not None:
+                self.cut(place)
+            else:
+                order[place] = order[-1]
+                order.pop()
             if not stale:
                 return key
             if key not in stale:
@@ -164,15 +221,14 @@ class KeyIndex:
                 break
             last = order[-1]
             if last in stale:
-                order.pop()
+                self.cut(len(order) - 1)
                 stale.remove(last)
                 continue
             if place >= len(order):
                 place = 0
             key = order[place]
             if key in stale:
-                order[place] = last
-                order.pop()
+                self.cut(place)
                 stale.remove(key)
             place += 1
         self.place = place
@@ -184,4 +240,8 @@ class KeyIndex:
         assert listed == live | self.stale, "listed keys are not live and stale ones together"
         assert not live & self.stale, "a live key is marked stale"
         assert len(self) == len(live)
+        if self.numbers is not None:
+            assert len(self.numbers) == len(self.order)
+            pairs = zip(self.numbers, self.order, strict=True)
+            assert all(number in (0, hash(key)) for number, key in pairs)
         assert len(self.stale) * 4 <= len(self.order) * 3 + 4 * SLACK, "too many stale entries"

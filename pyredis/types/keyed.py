@@ -24,10 +24,11 @@ _FEW: Final = 512  # up to so many keys it is cheaper to count through them than
 class Keyed:
     """A collection of different keys."""
 
-    __slots__ = ("index",)
+    __slots__ = ("index", "payload")
 
     def __init__(self) -> None:
         self.index: KeyIndex | None = None
+        self.payload: int | None = None  # see weight.py
 
     def sample(self, rng: Random) -> bytes:
         """Returns a key, each equally likely; the collection must not be empty. O(1)."""

@@ -24,9 +24,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import islice, repeat
 from operator import indexOf
 from typing import TYPE_CHECKING, Final
+
+from pyredis.types.weight import weights
 
 if TYPE_CHECKING:
     from pyredis.config import Config
@@ -68,6 +70,17 @@ def entry_bytes(value: bytes) -> int:
     return size + (3 if size < 2097151 else 4 if size < 268435455 else 5)
 
 
+def entries_bytes(values: Sequence[bytes]) -> int:
+    """What all these entries take. Where all are short texts, as is common, that is quick."""
+    if (
+        max(map(len, values), default=0) < 64
+        and not any(map(bytes.isdigit, values))
+        and not any(map(bytes.startswith, values, repeat(b"-")))
+    ):
+        return sum(map(len, values)) + 2 * len(values)
+    return sum(map(entry_bytes, values))
+
+
 def _integer_bytes(value: bytes) -> int:
     """What an entry takes that is stored as an integer, 0 if it cannot be."""
     try:
@@ -93,13 +106,14 @@ class List:
     remove leave the empty list to their caller. Indexes are those of Python, within range.
     """
 
-    __slots__ = ("items", "size")
+    __slots__ = ("items", "payload", "size")
 
     type_name: Final = b"list"
 
     def __init__(self) -> None:
         """Makes an empty list."""
         self.items: Items = []
+        self.payload: int | None = None  # see weight.py
         self.size: int | None = _EMPTY_BYTES
 
     @classmethod
@@ -107,7 +121,7 @@ class List:
         """A list of these values, in the form that the limit asks for. O(n)."""
         made = cls()
         bytes_max, count_max = limits(fill)
-        size = _EMPTY_BYTES + sum(map(entry_bytes, values))
+        size = _EMPTY_BYTES + entries_bytes(values)
         if size > bytes_max or len(values) > count_max:
             made.items = deque(values)
             made.size = None if len(values) > LONG else size
@@ -278,6 +292,10 @@ class List:
                 return
             yield last - at if backwards else at
 
+    def elements_bytes(self) -> int:
+        """Counts what ``payload`` keeps: the weights of the entries. O(n)."""
+        return weights(self.items)
+
     # Form
 
     def recount(self, fill: int) -> None:
@@ -287,6 +305,8 @@ class List:
 
     def _grow(self, values: Sequence[bytes], fill: int) -> None:
         """Accounts for values that are about to be added."""
+        if self.payload is not None:
+            self.payload += weights(values)
         size = self.size
         if size is None:
             return
@@ -309,6 +329,8 @@ class List:
 
     def _shrink(self, values: Sequence[bytes], fill: int) -> None:
         """Accounts for values that were just removed."""
+        if self.payload is not None:
+            self.payload -= weights(values)
         items = self.items
         if self.size is None:
             if len(items) <= RECOUNT:
@@ -325,6 +347,7 @@ class List:
 
     def _check(self) -> None:
         """Asserts the invariants that every method keeps."""
+        assert self.payload is None or self.payload == self.elements_bytes()
         if self.size is None:
             assert type(self.items) is deque
             assert len(self.items) > RECOUNT

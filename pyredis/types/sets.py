@@ -24,6 +24,7 @@ from random import Random
 from typing import ClassVar, Final, Protocol
 
 from pyredis.types.keyed import Keyed
+from pyredis.types.weight import weight, weights
 
 INTSET: Final = 0
 LISTPACK: Final = 1
@@ -59,7 +60,7 @@ class Set(Keyed):
 
     def __init__(self) -> None:
         """Makes an empty set; the first `add` settles its form."""
-        self.index = None
+        self.index = self.payload = None
         self.members: dict[bytes, None] = {}
         self.form = INTSET
 
@@ -108,6 +109,8 @@ class Set(Keyed):
                 held[member] = None
                 if index is not None:
                     index.add(member)
+                if self.payload is not None:
+                    self.payload += weight(member)
         return len(held) - before
 
     def _expect(self, members: Sequence[bytes], limits: Limits) -> None:
@@ -150,6 +153,8 @@ class Set(Keyed):
         del self.members[member]
         if self.index is not None:
             self.index.discard(member)
+        if self.payload is not None:
+            self.payload -= weight(member)
         return True
 
     def pop(self, rng: Random) -> bytes:
@@ -162,12 +167,18 @@ class Set(Keyed):
         else:
             member = index.pop(rng)
         del self.members[member]
+        if self.payload is not None:
+            self.payload -= weight(member)
         return member
 
     def pop_many(self, rng: Random, count: int) -> list[bytes]:
         """Removes and returns `count` members, at most all, in random order. O(count)."""
         pop = self.pop
         return [pop(rng) for _ in range(min(count, len(self.members)))]
+
+    def elements_bytes(self) -> int:
+        """Counts what ``payload`` keeps: the weights of the members. O(n)."""
+        return weights(self.members)
 
     # What Keyed asks for
 
@@ -187,6 +198,7 @@ class Set(Keyed):
         """Asserts every invariant."""
         assert set(self.members.values()) <= {None}
         assert all(type(member) is bytes for member in self.members)
+        assert self.payload is None or self.payload == self.elements_bytes()
         if self.form == INTSET:
             assert all(map(is_integer, self.members)), "an intset holds a string"
         if self.index is not None:

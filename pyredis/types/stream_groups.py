@@ -25,7 +25,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from sys import getsizeof
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -33,6 +32,11 @@ if TYPE_CHECKING:
 
 UNKNOWN: Final = -1
 """Stands for ``entries_read`` that cannot be told."""
+
+# Sizes as measured: a pending entry stands in two dicts and lists, which share ID and Nack.
+_GROUP_BYTES: Final = 600
+_CONSUMER_BYTES: Final = 450
+_PENDING_BYTES: Final = 300
 
 _STALE_MIN: Final = 64  # below this the list is not worth making anew
 
@@ -229,17 +233,9 @@ class Group:
         return None if before is None else stream.entries_added - before
 
     def memory_bytes(self) -> int:
-        """What the group takes, about. O(pending + consumers)."""
-        size = getsizeof(self) + getsizeof(self.consumers)
-        lists = [self.pending]
-        for name, consumer in self.consumers.items():
-            size += getsizeof(consumer) + getsizeof(name)
-            lists.append(consumer.pending)
-        for pending in lists:
-            size += getsizeof(pending) + getsizeof(pending.nacks) + getsizeof(pending._order)
-        for entry_id, nack in self.pending.nacks.items():
-            size += getsizeof(entry_id) + getsizeof(nack) + getsizeof(nack.time_ms)
-        return size
+        """What the group takes, about. O(1): names count as short, lists as well filled."""
+        pending, consumers = len(self.pending), len(self.consumers)
+        return _GROUP_BYTES + consumers * _CONSUMER_BYTES + pending * _PENDING_BYTES
 
     def _check(self) -> None:
         """Asserts that the group and its consumers agree on who has what."""

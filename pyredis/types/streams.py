@@ -37,12 +37,12 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby, islice
 from operator import attrgetter, itemgetter
-from sys import getsizeof
 from typing import TYPE_CHECKING, Final
 
 from pyredis.types.lists import entry_bytes
 from pyredis.types.stream_groups import Group
 from pyredis.types.stream_ids import ID_MAX, SEQ_MAX, format_id
+from pyredis.types.weight import UNIT_BYTES, weights
 
 if TYPE_CHECKING:
     from pyredis.config import Config
@@ -57,6 +57,10 @@ _LISTPACK_BYTES: Final = 7  # its header and end mark
 _ZERO_BYTES: Final = 2  # a small integer, such as the mark behind the master entry
 _SAMPLE: Final = 256  # nodes from which the shape of the radix tree is estimated
 _KEY_BYTES: Final = 16
+_ID_BYTES: Final = 48  # an int of up to 120 bits, as IDs of our time are
+_TUPLE_BYTES: Final = 40  # without the pointers in it
+_POINTER_BYTES: Final = 8
+_NODE_BYTES: Final = 368  # a node, its two lists, and their place in the list of nodes
 
 _first_id = attrgetter("first_id")
 
@@ -127,6 +131,21 @@ class Node:
         self.entries.append(content)
         self.last_id = entry_id
 
+    def payload_of(self, start: int, stop: int) -> int:
+        """What the entries at these places take. Names shared with the node are the node's."""
+        names = self.fields
+        total = 0
+        for content in self.entries[start:stop]:
+            total += _TUPLE_BYTES + _POINTER_BYTES * len(content) + UNIT_BYTES - 1 & -UNIT_BYTES
+            total += weights(content[1::2] if content[0::2] == names else content)
+        return total + (_ID_BYTES + 2 * _POINTER_BYTES) * len(self.ids[start:stop])
+
+    def frame_bytes(self) -> int:
+        """What the node takes without entries."""
+        names = self.fields
+        size = _NODE_BYTES + _TUPLE_BYTES + _POINTER_BYTES * len(names)
+        return size + weights(names)
+
     def drop(self, start: int, stop: int) -> None:
         """Delete the entries at these places."""
         self.deleted += stop - start
@@ -160,7 +179,15 @@ class Stream:
     ``groups`` are by name, in no order.
     """
 
-    __slots__ = ("entries_added", "groups", "last_id", "length", "max_deleted_id", "nodes")
+    __slots__ = (
+        "entries_added",
+        "groups",
+        "last_id",
+        "length",
+        "max_deleted_id",
+        "nodes",
+        "payload",
+    )
 
     type_name: Final = b"stream"
     may_be_empty: Final = True
@@ -173,6 +200,7 @@ class Stream:
         self.max_deleted_id = 0
         self.entries_added = 0
         self.groups: dict[bytes, Group] = {}
+        self.payload: int | None = None  # see weight.py
 
     def __len__(self) -> int:
         return self.length
@@ -223,6 +251,11 @@ class Stream:
             node = Node(entry_id, content[0::2])
             nodes.append(node)
         node.add(entry_id, content)
+        if self.payload is not None:
+            count = len(node.ids)
+            self.payload += node.payload_of(count - 1, count)
+            if count == 1 and not node.deleted:
+                self.payload += node.frame_bytes()
         self.length += 1
         self.entries_added += 1
         self.last_id = entry_id
@@ -235,8 +268,10 @@ class Stream:
         at, index = place
         node = self.nodes[at]
         if len(node.ids) == 1:
+            self._weigh([node], -1)
             del self.nodes[at]
         else:
+            self._weigh_part(node, index, index + 1)
             node.drop(index, index + 1)
         self.length -= 1
         self.max_deleted_id = max(self.max_deleted_id, entry_id)
@@ -287,11 +322,13 @@ class Stream:
                 break
             else:
                 count = part_of(node)
+                self._weigh_part(node, 0, count)
                 node.drop(0, count)
             self.length -= count
             removed += count
             if not whole:
                 break
+        self._weigh(self.nodes[:freed], -1)
         del self.nodes[:freed]
         return removed
 
@@ -324,7 +361,11 @@ class Stream:
             doomed = list(islice(filter(may_go, below), surplus))
             if len(doomed) < count:
                 nodes.append(node)
+                self._weigh([node], -1)
                 node.drop_these(doomed)
+                self._weigh([node], 1)
+            else:
+                self._weigh([node], -1)
             self.length -= len(doomed)
             gone += doomed
             if len(below) < count:
@@ -334,6 +375,27 @@ class Stream:
         if gone and self.length and gone[-1] > self.first_id:
             self.max_deleted_id = max(self.max_deleted_id, gone[-1])  # it left a gap
         return gone
+
+    # Memory
+
+    def elements_bytes(self) -> int:
+        """Counts what ``payload`` keeps: the nodes with their entries. O(n)."""
+        return sum(node.frame_bytes() + node.payload_of(0, len(node.ids)) for node in self.nodes)
+
+    def groups_bytes(self) -> int:
+        """What the consumer groups take, about. O(groups)."""
+        return sum(group.memory_bytes() for group in self.groups.values())
+
+    def _weigh(self, nodes: Sequence[Node], sign: int) -> None:
+        """Accounts for nodes that are about to go (-1) or have come (1)."""
+        if self.payload is not None:
+            for node in nodes:
+                self.payload += sign * (node.frame_bytes() + node.payload_of(0, len(node.ids)))
+
+    def _weigh_part(self, node: Node, start: int, stop: int) -> None:
+        """Accounts for entries that are about to go from a node that stays."""
+        if self.payload is not None:
+            self.payload -= node.payload_of(start, stop)
 
     # References
 
@@ -449,23 +511,6 @@ class Stream:
             yield format_id(entry_id).replace(b"-", b".")
             yield from content
 
-    def memory_bytes(self, samples: int) -> int:
-        """What the stream takes, about: for MEMORY USAGE. O(nodes + samples + pending)."""
-        size = getsizeof(self) + getsizeof(self.nodes) + getsizeof(self.groups)
-        for node in self.nodes:
-            size += getsizeof(node) + getsizeof(node.ids) + getsizeof(node.entries)
-            size += getsizeof(node.fields) + sum(map(getsizeof, node.fields))
-        looked_at = self.range(count=samples)
-        of_sample = sum(
-            getsizeof(entry_id) + getsizeof(content) + sum(map(getsizeof, content[1::2]))
-            for entry_id, content in looked_at
-        )
-        if looked_at:
-            size += of_sample * self.length // len(looked_at)
-        for name, group in self.groups.items():
-            size += getsizeof(name) + group.memory_bytes()
-        return size
-
     def _check(self) -> None:
         """Asserts the invariants that every method keeps."""
         previous = -1
@@ -477,6 +522,7 @@ class Stream:
             assert all(content and len(content) % 2 == 0 for content in node.entries)
             previous = node.last_id
         assert self.length == sum(len(node.ids) for node in self.nodes)
+        assert self.payload is None or self.payload == self.elements_bytes()
         assert self.top_id <= self.last_id
         for group in self.groups.values():
             group._check()

@@ -42,6 +42,7 @@ from sortedcontainers import SortedList
 
 from pyredis.types.doubles import parse_range_double
 from pyredis.types.index import KeyIndex
+from pyredis.types.weight import weight, weights
 
 Entry = tuple[float, bytes]
 
@@ -108,7 +109,7 @@ def parse_score_bound(text: bytes) -> tuple[float, bool]:
 class ZSet:
     """A sorted set. Read `scores` freely; write through the methods only."""
 
-    __slots__ = ("index", "order", "scores", "skiplist")
+    __slots__ = ("index", "order", "payload", "scores", "skiplist")
 
     type_name: ClassVar[bytes] = b"zset"
 
@@ -117,6 +118,7 @@ class ZSet:
         self.scores: dict[bytes, float] = {}
         self.order: list[Entry] | Blocks = []
         self.skiplist = False
+        self.payload: int | None = None  # see weight.py
         self.index: KeyIndex | None = None  # built by the first ZSCAN of a large set
 
     @classmethod
@@ -130,12 +132,19 @@ class ZSet:
 
         O(n log n), less when the pairs come in order.
         """
-        zset = cls()
-        scores = zset.scores = dict(pairs)
-        zset.skiplist = len(scores) > max_entries or max(map(len, scores), default=0) > max_value
-        if not zset.skiplist:
+        scores = dict(pairs)
+        skiplist = len(scores) > max_entries or max(map(len, scores), default=0) > max_value
+        if not skiplist:
             for member, score in scores.items():
                 scores[member] = score + 0.0
+        return cls.taking(scores, skiplist)
+
+    @classmethod
+    def taking(cls, scores: dict[bytes, float], skiplist: bool) -> ZSet:
+        """Returns a set that takes over this dict, encoded as said. O(n log n)."""
+        zset = cls()
+        zset.scores = scores
+        zset.skiplist = skiplist
         order = sorted(zip(scores.values(), scores, strict=True))
         zset.order = order if len(order) <= LIST_MAX else SortedList(order)
         return zset
@@ -178,6 +187,8 @@ class ZSet:
                 order.add((score, member))
             if self.index is not None:
                 self.index.add(member)
+            if self.payload is not None:
+                self.payload += weight(member)
             return NEW
         if old == score:
             return SAME
@@ -217,6 +228,8 @@ class ZSet:
             _take(order, (score, member))
         if self.index is not None:
             self.index.discard(member)
+        if self.payload is not None:
+            self.payload -= weight(member)
         return True
 
     def pop_min(self, count: int = 1) -> list[Entry]:
@@ -227,6 +240,8 @@ class ZSet:
             del self.scores[entry[1]]
             if self.index is not None:
                 self.index.discard(entry[1])
+            if self.payload is not None:
+                self.payload -= weight(entry[1])
             return [entry]
         if isinstance(order, list) or count > _FEW:
             lowest = order[:count]
@@ -257,12 +272,18 @@ class ZSet:
     def _forget(self, removed: list[Entry]) -> list[Entry]:
         """Takes entries that left `order` out of the rest, and returns them."""
         scores, index = self.scores, self.index
+        if self.payload is not None:
+            self.payload -= weights(member for _, member in removed)
         for _, member in removed:
             del scores[member]
         if index is not None:
             for _, member in removed:
                 index.discard(member)
         return removed
+
+    def elements_bytes(self) -> int:
+        """Counts what ``payload`` keeps: the weights of the members. O(n)."""
+        return weights(self.scores)
 
     # Reading
 
@@ -375,6 +396,7 @@ class ZSet:
         order = list(self.order)
         assert order == sorted(order), "entries are out of order"
         assert len(order) == len(self.scores)
+        assert self.payload is None or self.payload == self.elements_bytes()
         assert {member: score for score, member in order} == self.scores
         assert not any(map(isnan, self.scores.values())), "a score is NaN"
         assert not isinstance(self.order, list) or len(order) <= LIST_MAX

@@ -1,0 +1,1 @@
+"""Replication: one primary's data, kept the same on replicas."""

@@ -1,0 +1,172 @@
+"""A snapshot on its way from the primary into this server.
+
+Three ways, chosen when the first byte is announced (``repl-diskless-load``):
+
+    to disk      the file is received, synced, put in the place of the RDB file, and then loaded
+                 as at a start; clients get LOADING while that lasts
+    directly     what comes is read at once (``on-empty-db``, if there are no keys); LOADING, too
+    aside        the same (``swapdb``), but the old data are served until the new ones are whole
+
+In all three the data are built aside and put in place by a few assignments once the end and the
+checksum are right. So whatever cuts the transfer, there are old data or new ones, never half.
+(Redis empties itself before the first two. To clients that is the same: they get LOADING.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Final
+
+from pyredis.persistence.loading import LoadError, Loading
+
+if TYPE_CHECKING:
+    from pyredis.engine import Engine
+    from pyredis.persistence.dataset import Dataset
+    from pyredis.ports import Output
+
+_SYNC_INTERVAL_BYTES: Final = 8 << 20
+
+
+class IntakeError(Exception):
+    """The snapshot cannot be had; the text is fit for the log."""
+
+
+def loads_directly(engine: Engine) -> bool:
+    """Whether a snapshot that begins now would be read as it comes."""
+    mode = engine.config.repl_diskless_load
+    empty = not any(db.data for db in engine.ks.dbs)
+    return mode == "swapdb" or (mode == "on-empty-db" and empty) or engine.saver.disk is None
+
+
+class Intake:
+    """One snapshot. ``take`` its bytes, say ``end``, then ``step`` until there is a dataset."""
+
+    def __init__(self, engine: Engine, size: int) -> None:
+        """Raises IntakeError."""
+        self._engine = engine
+        self.size = size  # -1 if the primary does not know
+        self.received_bytes = 0
+        self.aside = engine.config.repl_diskless_load == "swapdb"
+        self.direct = loads_directly(engine)
+        self._loading: Loading | None = None
+        self._output: Output | None = None
+        self._name = ""
+        self._unsynced_bytes = 0
+        self._whole = False
+        if self.direct:
+            self._begin_direct()
+        else:
+            self._begin_file()
+
+    @property
+    def serves_old(self) -> bool:
+        """Whether the old data are served meanwhile (INFO async_loading)."""
+        return self.aside
+
+    def _begin_direct(self) -> None:
+        engine = self._engine
+        engine.log("notice", "MASTER <-> REPLICA sync: Loading DB in memory")
+        self._loading = Loading(engine)
+        self._loading.total_bytes = max(0, self.size)
+        if not self.aside:
+            engine.saver.loading_is(self._loading)
+
+    def _begin_file(self) -> None:
+        engine = self._engine
+        assert engine.saver.disk is not None
+        self._name = f"temp-{engine.now_ms // 1000}.{engine.host.process_id}.rdb"
+        try:
+            self._output = engine.saver.disk.create(self._name)
+        except OSError as error:
+            raise IntakeError(
+                "Opening the temp file needed for MASTER <-> REPLICA synchronization: "
+                f"{error.strerror}"
+            ) from error
+
+    def take(self, data: bytes) -> None:
+        """The next bytes. Raises IntakeError."""
+        self.received_bytes += len(data)
+        if self._loading is not None:
+            try:
+                self._loading.take(data)
+            except LoadError as error:
+                raise IntakeError(str(error)) from error
+            return
+        assert self._output is not None
+        try:
+            self._output.write(data)
+            self._unsynced_bytes += len(data)
+            if self._unsynced_bytes >= _SYNC_INTERVAL_BYTES:
+                self._unsynced_bytes = 0
+                self._output.sync()
+        except OSError as error:
+            raise IntakeError(
+                "Write error or short write writing to the DB dump file needed for MASTER <-> "
+                f"REPLICA synchronization: {error.strerror}"
+            ) from error
+
+    def end(self) -> None:
+        """All bytes are there. Raises IntakeError."""
+        self._whole = True
+        if self._loading is not None:
+            return
+        engine, saver = self._engine, self._engine.saver
+        assert self._output is not None
+        assert saver.disk is not None
+        saver.kill_child()  # what it saves is about to be replaced
+        name = engine.config.dbfilename
+        try:
+            output, self._output = self._output, None
+            output.sync()
+            output.close()
+            saver.disk.rename(self._name, name)
+            self._name = ""
+            saver.disk.sync_folder()
+            file = saver.disk.open(name)
+        except OSError as error:
+            raise IntakeError(
+                "Failed trying to rename the temp DB into "
+                f"{name} in MASTER <-> REPLICA synchronization: {error.strerror}"
+            ) from error
+        engine.log("notice", "MASTER <-> REPLICA sync: Loading DB in memory")
+        self._loading = Loading(engine, file)
+        saver.loading_is(self._loading)
+
+    def step(self) -> Dataset | None:
+        """Load for some milliseconds; the dataset, in place, once it is. Raises IntakeError."""
+        loading = self._loading
+        if loading is None or not self._whole:
+            return None
+        saver = self._engine.saver
+        try:
+            if not self.direct and loading.step() is not None:
+                return None
+            return saver.put_in_place(loading)
+        except LoadError as error:
+            raise IntakeError(
+                f"Failed trying to load the MASTER synchronization DB, check server logs.\n{error}"
+            ) from error
+
+    @property
+    def busy(self) -> bool:
+        """Whether ``step`` is to be called."""
+        return self._whole
+
+    def close(self) -> None:
+        """It is over, well or not: what it has left is taken away."""
+        saver = self._engine.saver
+        if self._loading is not None and saver.loading is self._loading:
+            saver.loading_is(None)
+        elif self._loading is not None:
+            self._loading.close()
+        if self._loading is not None and not self.direct:
+            saver.remove_sync_file("obtained from the master")
+        self._loading = None
+        if self._output is not None:
+            with contextlib.suppress(OSError):
+                self._output.close()
+            self._output = None
+        if self._name and saver.disk is not None:
+            with contextlib.suppress(OSError):
+                saver.disk.remove(self._name)
+            self._name = ""

@@ -1,0 +1,1 @@
+"""Virtual time, network and disk: the same core under one seed."""

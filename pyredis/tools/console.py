@@ -1,0 +1,100 @@
+"""What the tools share: files in chunks, progress on a terminal, sizes and texts for people.
+
+Results go to standard output, so that they can be piped; progress and questions go to standard
+error, and progress only if that is a terminal.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, Final, TextIO
+
+from pyredis.quoting import quote
+
+CHUNK_BYTES: Final = 1 << 18
+_INTERVAL_S: Final = 0.2
+_UNITS: Final = ("B", "K", "M", "G", "T")
+
+
+class ToolError(Exception):
+    """A tool cannot do what it was asked to; the text is for the user."""
+
+
+class Progress:
+    """One line that is written over and over: how much of so many bytes is done."""
+
+    def __init__(
+        self,
+        total_bytes: int,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Shows nothing if the stream (standard error) is no terminal."""
+        self._total_bytes = total_bytes
+        self._stream = sys.stderr if stream is None else stream
+        self._clock = clock
+        self._start_s = self._shown_s = clock()
+        self._on = self._stream.isatty()
+        self._width = 0
+
+    def show(self, done_bytes: int, keys: int) -> None:
+        """Tell how far it has come. Cheap: writes five times a second at most."""
+        if not self._on:
+            return
+        now_s = self._clock()
+        if now_s - self._shown_s < _INTERVAL_S:
+            return
+        self._shown_s = now_s
+        rate = done_bytes / (now_s - self._start_s) / (1 << 20)
+        percent = 100 * done_bytes / (self._total_bytes or 1)
+        text = f"{percent:5.1f}%  {keys} keys  {rate:.1f} MB/s"
+        self._width = max(self._width, len(text))
+        self._stream.write(f"\r{text:<{self._width}}")
+        self._stream.flush()
+
+    def clear(self) -> None:
+        """Take the line away, so that something else can be written."""
+        if self._width:
+            self._stream.write(f"\r{'':<{self._width}}\r")
+            self._stream.flush()
+            self._width = 0
+
+
+def chunks(file: BinaryIO) -> Iterator[bytes]:
+    """The rest of a file."""
+    return iter(lambda: file.read(CHUNK_BYTES), b"")
+
+
+def shown(text: bytes) -> str:
+    """A name as people can read it; quoted if a byte of it cannot be printed."""
+    try:
+        plain = text.decode()
+    except UnicodeDecodeError:
+        return quote(text).decode("ascii", "replace")
+    return plain if plain.isprintable() and plain else quote(text).decode("ascii", "replace")
+
+
+def human(size: float) -> str:
+    """A number of bytes with a unit: 1.5M."""
+    for unit in _UNITS:
+        if size < 1024 or unit == _UNITS[-1]:
+            break
+        size /= 1024
+    return f"{size:.0f}{unit}" if unit == "B" else f"{size:.1f}{unit}"
+
+
+def confirm(question: str, yes: bool = False) -> bool:
+    """Ask on the terminal; ``yes`` answers beforehand. Anything but y or yes is no."""
+    print(f"{question} [y/N]: ", end="", flush=True)
+    if yes:
+        print("y")
+        return True
+    answer = sys.stdin.readline()
+    return answer.strip().lower() in ("y", "yes")
+
+
+def reason(error: OSError) -> str:
+    """Why something of the system failed."""
+    return error.strerror or str(error)
