@@ -48,7 +48,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--failures", type=int, default=5, help="stop after so many bugs (5)")
     parser.add_argument("--no-corpus", action="store_true")
     options = parser.parse_args(arguments)
-    end_on_signals()
     run = Run(options)
     try:
         return run.all()
@@ -185,4 +184,5 @@ def _value(reply: object) -> str:
 
 
 if __name__ == "__main__":
+    end_on_signals()
     sys.exit(main())

@@ -60,7 +60,6 @@ class Comparison:
 
 def main() -> int:
     """Compare and print; returns the exit status."""
-    end_on_signals()
     servers: list[Follower] = []
     try:
         for start in (Follower.reference, Follower.node):
@@ -191,4 +190,5 @@ def settings(reference: WireClient, ours: WireClient) -> Comparison:
 
 
 if __name__ == "__main__":
+    end_on_signals()
     sys.exit(main())

@@ -94,7 +94,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", choices=names, action="append", help="may be repeated")
     parser.add_argument("--reference", action="store_true", help="run on redis-server instead")
     options = parser.parse_args(arguments)
-    end_on_signals()
     command = reference_command() if options.reference else OURS
     failed = []
     for program in PROGRAMS:
@@ -115,4 +114,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    end_on_signals()
     sys.exit(main())

@@ -1,6 +1,6 @@
 """What a primary sends its replicas: the commands that bring the same data about elsewhere.
 
-The reference is asked as a replica would ask: ``PSYNC`` without a history, an RDB file that is
+A server process is asked as a replica would ask: ``PSYNC`` without a history, an RDB file that is
 thrown away, then the stream. Ours come from a feed of the leader (see ``pyredis.unit``), which
 has no SELECTs, so the reference's are taken out too, and every command carries its database.
 
@@ -61,7 +61,7 @@ class FeedTap:
 
 
 class ReplicaTap:
-    """A connection to a real server that pretends to be a replica. Raises OSError if it ends."""
+    """A connection to a server that pretends to be a replica. Raises OSError if it ends."""
 
     def __init__(self, port: int, patience_s: float = 10.0) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=patience_s)

@@ -211,7 +211,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--select", help="an expression on names, as for pytest -k")
     parser.add_argument("--fresh", action="store_true", help="run the reference again")
     options = parser.parse_args(arguments)
-    end_on_signals()
     suite = Suite.fetch()
     (cache() / "suite-output").unlink(missing_ok=True)
     select = ["-k", options.select] if options.select else []
@@ -251,4 +250,5 @@ def table(verdicts: Mapping[str, Verdict]) -> str:
 
 
 if __name__ == "__main__":
+    end_on_signals()
     sys.exit(main())

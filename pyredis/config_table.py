@@ -378,8 +378,7 @@ class Settings:
     close_on_replica_write: bool = yes_no(
         False,
         aliases=("close-on-slave-write",),
-        hidden=True,
-        note="Redis 7 does not know this directive, a hosted service does: stored only.",
+        hidden=True,  # Redis 7 does not know it, a hosted service does
     )
 
     # -- cluster

@@ -135,6 +135,7 @@ class Engine:
         self.pause = Pause()
         self.scripting = Scripting(self)
         self.poll_clients: Callable[[], None] = lambda: None  # the shell's, for busy scripts
+        self.bundle_output: Callable[[Session], None] = lambda session: None  # the shell's, too
         self.monitors: dict[Session, None] = {}
         self.gates: list[Any] = []
         self.feeds: list[Feed] = []
@@ -159,6 +160,7 @@ class Engine:
             self.aof.cron,
             self.saver.cron,
             self.replication.primary.cron,
+            self.replication.local_expiry.turn,
         ]
         self.ctx = Context(self, config, self.ks, rng)
         self.slow_ns = 10_000_000  # what takes longer is the slow log's or the latency monitor's
@@ -216,17 +218,23 @@ class Engine:
 
     def end_batch(self) -> None:
         """Serve what time has brought: deadlines of blocked clients, ends of pauses."""
-        self.serving.serve_times()
-        self.replication.end_batch()
+        serving, replication = self.serving, self.replication
+        if self.waiters.blocked:
+            serving.serve_times()
+        if replication.alert:
+            replication.end_batch()
         if self.shutdown.waiting:
             self.shutdown.check()
-        self.serving.serve_paused()
+        if serving.pause_lifted or self.pause.reasons:
+            serving.serve_paused()
         if self.ks.after:
             self.close_unit()
         if self.expire.pressed:
             self.expire.run("fast", self.config.hz, self.config.active_expire_effort)
-        self.serving.resume()
-        self.replication.ask_replicas()
+        if serving.resumed:
+            serving.resume()
+        if replication.wants_acks:
+            replication.ask_replicas()
         if self.client_memory.limit_bytes:
             self.client_memory.turn()
         if self.evictor.on:
@@ -255,13 +263,12 @@ class Engine:
         """When ``end_batch`` has to run next even if no input comes, None if it need not."""
         if self.evictor.unfinished:
             return self.ks.now_ms
-        ends = (
-            self.waiters.next_deadline_ms(),
-            self.pause.end_ms(),
-            self.replication.deadline(),
-            self.shutdown.end_ms,
-        )
-        return min((end for end in ends if end is not None), default=None)
+        ends = [self.replication.deadline(), self.shutdown.end_ms]
+        if self.waiters.blocked:
+            ends.append(self.waiters.next_deadline_ms())
+        if self.pause.active:
+            ends.append(self.pause.end_ms())
+        return min([end for end in ends if end is not None], default=None)
 
     @property
     def has_output(self) -> bool:

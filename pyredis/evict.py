@@ -27,7 +27,7 @@ sorted at once. The pool's ranks are taken anew each time, so a key that was use
 not punished for its past. And Redis evicts before each command, this server after a batch of
 them, or as soon as a batch has taken SLACK_BYTES more than it may; under noeviction at once.
 
-Cost: about 2 us a key.
+Cost: 3 to 5 us a key, most of it waiting for memory: samples lie all over the heap.
 """
 
 from __future__ import annotations

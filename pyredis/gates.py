@@ -43,6 +43,12 @@ MISCONF: Final = (
     "RDB error."
 )
 
+READONLY: Final = "READONLY You can't write against a read only replica."
+NOREPLICAS: Final = "NOREPLICAS Not enough good replicas to write."
+MASTERDOWN: Final = (
+    "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."
+)
+
 POSTPONED: Final = Block((), 0, NO_REPLY)
 """Instead of a reply: the request is put off until no pause holds it any more."""
 
@@ -105,14 +111,16 @@ def unlogged(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) 
 def few_replicas(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -> Any:
     """Too few good replicas are there to hold a copy of what would be written."""
     if "write" in flags_of(entry, session):
-        return Error("NOREPLICAS Not enough good replicas to write.")
+        return Error(NOREPLICAS)
     return None
 
 
 def read_only(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -> Any:
     """A replica's data are its primary's."""
     if "write" in flags_of(entry, session):
-        return Error("READONLY You can't write against a read only replica.")
+        if engine.config.close_on_replica_write:
+            engine.close(session)
+        return Error(READONLY)
     return None
 
 
@@ -120,7 +128,23 @@ def link_down(engine: Engine, session: Session, entry: Entry, argv: list[bytes])
     """A replica that has lost its primary does not show what may be out of date."""
     if "stale" in entry.spec.flags:
         return None
-    return Error("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.")
+    return Error(MASTERDOWN)
+
+
+def undurable(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -> Any:
+    """Our primary's writes come while our disk fails: end, unless data in memory are worth it.
+
+    See ``replica-ignore-disk-write-errors``; the log is told either way.
+    """
+    if "write" not in entry.spec.flags:
+        return None
+    if engine.config.replica_ignore_disk_write_errors:
+        engine.replication.tell_of_disk()
+        return None
+    engine.log("warning", "Replica was unable to write command to disk.")
+    engine.fall(1)
+    engine.close(session, "now")
+    return NO_REPLY
 
 
 def loading_aside(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -> Any:
@@ -174,9 +198,13 @@ def flags_of(entry: Entry, session: Session) -> frozenset[str]:
 
 def gates_for(engine: Engine, session: Session) -> tuple[Any, ...]:
     """The gates that apply to a session in its present mode, in order."""
-    if session.inner:
-        return () if session.multi is None else (queue_in_multi,)
     found: list[Any] = []
+    if session.inner:
+        if session.from_primary and (unsaved in engine.gates or unlogged in engine.gates):
+            found.append(undurable)
+        if session.multi is not None:
+            found.append(queue_in_multi)
+        return tuple(found)
     if not session.authenticated and not engine.acl.open:
         found.append(require_auth)
     if session.multi is not None:

@@ -291,7 +291,7 @@ def _stats(engine: Engine) -> Pairs:
     yield "latest_fork_usec", engine.child.fork_us
     yield "total_forks", engine.child.forks
     yield "migrate_cached_sockets", 0
-    yield "slave_expires_tracked_keys", 0
+    yield "slave_expires_tracked_keys", len(engine.replication.local_expiry)
     yield "active_defrag_hits", 0
     yield "active_defrag_misses", 0
     yield "active_defrag_key_hits", 0
@@ -466,7 +466,7 @@ def _keyspace(engine: Engine) -> Pairs:
 
 
 def _debug(engine: Engine) -> Pairs:
-    yield "eventloop_duration_aof_sum", 0
+    yield "eventloop_duration_aof_sum", engine.aof.feed.spent_ns // 1000
     yield "eventloop_duration_cron_sum", engine.stats.cron_ns // 1000
     yield "eventloop_duration_max", engine.stats.cycle_max_ns // 1000
     yield "eventloop_cmd_per_cycle_max", engine.metrics.commands_per_cycle_max

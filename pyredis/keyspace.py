@@ -204,7 +204,7 @@ class Database:
         """
         data = self.data
         if key in self.expires and self._gone(key) and key in data:
-            self.remove(key)  # a replica hides expired keys, but a new value needs the place
+            self.delete_expired(key)  # hidden on a replica, but a new value needs the place
         if key not in data:
             data[key] = value
             self._added(key)
@@ -321,6 +321,9 @@ class Database:
         if self.expires_index is not None and key not in self.expires:
             self.expires_index.add(key)
         self.expires[key] = when_ms
+        ks = self.ks
+        if ks.on_expiry is not None and not ks.ignore_expiry:
+            ks.on_expiry(self, key, when_ms)
 
     def persist(self, key: bytes) -> bool:
         """Take the TTL away; False if there was none."""
@@ -631,6 +634,7 @@ class Keyspace:
         "misses",
         "now_ms",
         "observed",
+        "on_expiry",
         "ready",
         "rng",
         "touch_mode",
@@ -649,6 +653,8 @@ class Keyspace:
         self.may_expire = True  # False on a replica and while writes are paused
         self.ignore_expiry = False  # while the primary's stream is applied
         self.lazy_expire_unlink = False
+        # Told of each TTL that is not the primary's doing, on a replica that clients write to.
+        self.on_expiry: Callable[[Database, bytes, int], None] | None = None
         self.free: Callable[[Value], None] = _drop  # what frees large values slowly
         self.hits = self.misses = self.expired = self.expired_fields = 0
         self.dirty = 0  # changes so far; never falls

@@ -24,8 +24,8 @@ class Serving:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.busy = False  # clients that wait for keys are being served
-        self._resumed: list[Session] = []  # whose wait is over, with input to take up
-        self._pause_lifted = False
+        self.resumed: list[Session] = []  # whose wait is over, with input to take up
+        self.pause_lifted = False
 
     # At the end of a batch
 
@@ -41,14 +41,14 @@ class Serving:
     def serve_paused(self) -> None:
         """Those whom a pause held up, if it is over."""
         pause = self._engine.pause
-        if self._pause_lifted or (pause.active and pause.expire(self._engine.now_ms)):
+        if self.pause_lifted or (pause.active and pause.expire(self._engine.now_ms)):
             self._resume_paused()
 
     def resume(self) -> None:
         """Take up what clients have sent while they waited."""
         engine = self._engine
-        while self._resumed:
-            session = self._resumed.pop(0)
+        while self.resumed:
+            session = self.resumed.pop(0)
             if not session.closing and session.blocked is None:
                 engine.drain(session)
                 engine.queue_output(session)
@@ -109,7 +109,7 @@ class Serving:
         else:
             engine.waiters.release(session)
             engine.reply(session, reply)
-            self._resumed.append(session)
+            self.resumed.append(session)
             engine.queue_output(session)
         if engine.ks.after:
             engine.close_unit()
@@ -140,7 +140,7 @@ class Serving:
             engine.reply(session, reply() if callable(reply) else reply)
         if session.tracker is not None:
             engine.tracking.command_over(session, state.entry)
-        self._resumed.append(session)
+        self.resumed.append(session)
         engine.queue_output(session)
         return True
 
@@ -154,20 +154,20 @@ class Serving:
         """End the pause for a reason; commands held up run at the end of the batch."""
         engine = self._engine
         engine.pause.clear(reason)
-        self._pause_lifted = True
+        self.pause_lifted = True
         engine.refresh_all()
 
     def _resume_paused(self) -> None:
         """Let the commands that were held up try again, in the order of their coming."""
         engine = self._engine
-        self._pause_lifted = False
+        self.pause_lifted = False
         engine.refresh_all()
         for session in [each for each in engine.waiters.blocked if each.postponed]:
             state = engine.waiters.release(session)
             if state is not None:
                 session.postponed = False
                 engine.execute(session, state.argv)
-                self._resumed.append(session)
+                self.resumed.append(session)
                 engine.queue_output(session)
 
     def retry_waiting(self) -> None:

@@ -267,6 +267,7 @@ class Group:
         self.members: list[Member] = []
         self.wires: list[Wire] = []
         self.piece: Callable[[], int] | None = None  # how many bytes arrive at once
+        self.room: int | None = None  # how much arrives downwards by new wires, if limited
         self.refusing: set[str] = set()  # names of members that nobody reaches
         self.deaf: set[str] = set()  # connections to these neither come about nor fail
         self._next_port = 50_001
@@ -319,6 +320,7 @@ class Group:
         server.engine.begin_batch()
         session = server.engine.connect(address)
         wire = session.wire = Wire(member, action.link, server, session)
+        wire.room = self.room
         self.wires.append(wire)
         member.deliver(Connected(action.link, member.host))
 

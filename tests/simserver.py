@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Callable
 from typing import Any
 
 from pyredis.commands.registry import Table
 from pyredis.config import Config
 from pyredis.engine import Engine
-from pyredis.ports import ChildEnd, ChildReport, Job, ManualClock
+from pyredis.ports import ChildEnd, ChildReport, Job, ManualClock, StreamJob
 from pyredis.resp import encode_command
 from pyredis.server import command_table
 from pyredis.sim.disk import SimDisk
@@ -35,8 +36,17 @@ class SimChildren:
         self._good = job(self.number, lambda keys: None)
         return self.number
 
-    def start_stream(self, title: str, job: Any, on_output: Any) -> int:
+    def start_stream(self, title: str, job: StreamJob) -> int:
         raise OSError(0, "not here")
+
+    def read_stream(self, size: int) -> bytes | None:
+        return b""
+
+    def watch_stream(self, on_readable: Callable[[], None] | None) -> None:
+        pass
+
+    def close_stream(self) -> None:
+        pass
 
     def finish(self, signal: int = 0) -> None:
         if self.at_work:

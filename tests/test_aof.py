@@ -33,7 +33,7 @@ def wire(*commands: tuple[bytes, ...]) -> bytes:
 
 
 def info(made: SimServer, name: str) -> str:
-    text = made("INFO", "persistence").decode()
+    text: str = made("INFO", "persistence").decode()
     return dict(line.split(":", 1) for line in text.split("\r\n") if ":" in line)[name]
 
 
@@ -110,7 +110,8 @@ def test_everysec_syncs_beside_and_once_a_second() -> None:
     made = server()
     made("SET", "a", 1)
     made.tick(500)
-    assert not made.disk.pending and after_power_cut(made) == b""
+    assert not made.disk.pending
+    assert after_power_cut(made) == b""
     made.tick(600)
     assert len(made.disk.pending) == 1
     assert info(made, "aof_pending_bio_fsync") == "1"
@@ -151,7 +152,8 @@ def test_no_policy_no_sync() -> None:
     made = server(appendfsync="no")
     made("SET", "a", 1)
     made.tick(5000)
-    assert not made.disk.pending and after_power_cut(made) == b""
+    assert not made.disk.pending
+    assert after_power_cut(made) == b""
 
 
 def test_no_sync_beside_a_child_where_that_is_wanted() -> None:
@@ -254,7 +256,7 @@ def test_what_is_safe_is_told_to_waitaof() -> None:
 def test_flush_sleep() -> None:
     slept: list[float] = []
     made = server()
-    made.engine.host.sleep = slept.append  # type: ignore[method-assign]
+    made.engine.host.sleep = slept.append  # type: ignore[method-assign, assignment]
     made("DEBUG", "AOF-FLUSH-SLEEP", 2000)
     made.engine.aof.feed.flush_pause_us = 2000
     made("SET", "a", 1)

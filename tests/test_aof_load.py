@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyredis.persistence.aof_load import AofReader, Annotation, Cut, Malformed, take
+from pyredis.persistence.aof_load import Annotation, AofReader, Cut, Malformed, take
 from pyredis.resp import encode_command
 
 SET = encode_command((b"SET", b"a", b"1"))

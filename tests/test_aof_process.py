@@ -1,4 +1,4 @@
-"""The append-only file of real processes: restarts, kills, full disks, and files of the real server."""
+"""The append-only file of real processes: restarts, kills, full disks, the real server's files."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def until(is_so: Callable[[], bool]) -> None:
 
 
 def info(client: WireClient, name: str) -> str:
-    text = client("INFO", "persistence").decode()
+    text: str = client("INFO", "persistence").decode()
     return dict(line.split(":", 1) for line in text.split("\r\n") if ":" in line)[name]
 
 
@@ -233,7 +233,7 @@ def test_clients_are_told_to_wait(tmp_path: Path) -> None:
         client = node.client()
         until(lambda: client("GET", "k0").startswith(b"LOADING"))
         assert info(client, "loading") == "1"
-        assert 0 < int(info(client, "loading_total_bytes"))
+        assert int(info(client, "loading_total_bytes")) > 0
         client("CONFIG", "SET", "key-load-delay", 0)
         node.wait_for("DB loaded from append only file")
         until(lambda: client("GET", "k199") == b"199")

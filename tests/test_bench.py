@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import latency, memory, profile
-from bench.client import encode_command
+from bench import aof, latency, memory, profile
+from bench.client import ReplyError, encode_command
 from bench.compare import Sample, Samples, parse_csv, table
 from bench.inprocess import batches, filling
 from bench.plan import SECTIONS, Case, Section
@@ -174,3 +174,19 @@ def test_profile_shares_add_up() -> None:
     ]
     assert functions.lines[0].name == "pyredis/resp.py decode"
     assert lines.lines[0].name == "pyredis/resp.py:3 decode"
+
+
+def test_loading_times_come_from_the_log() -> None:
+    text = "1:M * DB loaded from incr file i: 0.5 seconds\n1:M * DB loaded from append only file: "
+    assert aof.parse_log(text + "0.750 seconds\n") == 0.75
+    with pytest.raises(ReplyError):
+        aof.parse_log(text)
+
+
+def test_the_cost_of_a_log_is_the_median_of_the_rounds() -> None:
+    plain = [Sample(rate, 0.2, 0.4, 8.0) for rate in (100, 200, 100)]
+    logged = [Sample(rate, 0.2, 0.4, 10.0) for rate in (90, 100, 80)]
+    line = aof.cost_line(aof.SECTIONS[0], plain, logged)
+    assert line.figures["ratio"] == pytest.approx(0.8)
+    assert line.figures["CPU ratio"] == pytest.approx(0.8)
+    assert line.reached is False

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from compat import coverage, programs, suites
+from compat import commands, coverage, programs, suites
 from compat.suites import Verdict
 from pyredis.server import command_table
+from tests.support import REDIS_SERVER
 
 
 @pytest.mark.parametrize(
@@ -65,6 +66,13 @@ def test_new_commands_have_the_version_of_their_spec() -> None:
 def test_the_matrix_is_up_to_date() -> None:
     """Write it anew with ``make coverage``."""
     assert coverage.page(coverage.matrix()) == coverage.FILE.read_text()
+
+
+@pytest.mark.skipif(REDIS_SERVER is None, reason="redis-server is not installed")
+def test_every_command_and_setting_is_as_on_the_reference(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert commands.main() == 0, capsys.readouterr().out
 
 
 def test_every_program_has_its_job() -> None:

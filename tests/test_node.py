@@ -194,11 +194,11 @@ def test_a_chain_passes_the_very_bytes_on() -> None:
     group = Group()
     top, middle, bottom = chain(group)
     above, below = group.wire(middle, top), group.wire(bottom, middle)
+    sent = len(above.sent_down), len(below.sent_down)
     fill(top, 5)
     group.wait(12_000)
-    stream_above = above.sent_down[-2000:]
-    stream_below = below.sent_down[-2000:]
-    assert stream_above == stream_below
+    assert above.sent_down[sent[0] :] == below.sent_down[sent[1] :]
+    assert len(above.sent_down) > sent[0] + 500
     assert top.digest() == middle.digest() == bottom.digest()
     assert top.position == middle.position == bottom.position
 
@@ -278,7 +278,7 @@ def test_a_new_name_at_the_top_goes_down() -> None:
     other("SET", "a", "1")
     assert bottom("GET", "a") == b"1"
     assert bottom.position == other.position
-    assert syncs(other, middle) == (1, 3), "one for the bottom at first"
+    assert syncs(other, middle) == (1, 2), "a full one for the bottom at first"
 
 
 def test_sub_replicas_wait_until_the_middle_has_its_own_primary() -> None:
@@ -556,8 +556,9 @@ def test_wait_is_about_ones_own_writes() -> None:
 def test_wait_cannot_wait_in_a_transaction() -> None:
     group = Group()
     primary, _ = group.pair()
+    primary("SET", "a", "0")
     found = primary.client.pipeline("MULTI", "SET a 1", "WAIT 1 0", "WAITAOF 0 1 0", "EXEC")
-    assert found[-1] == [b"OK", 1, [0, 0]]
+    assert found[-1] == [b"OK", 0, [0, 0]], "nobody was asked"
 
 
 def test_wait_for_disks() -> None:
@@ -631,35 +632,6 @@ def test_the_stream_is_applied_to_what_is_past_its_time_here() -> None:
     assert replica.digest() == primary.digest()
     primary("PERSIST", "a")
     assert replica("GET", "a") == b"12"
-
-
-def test_keys_of_its_own_on_a_writable_replica_expire_there() -> None:
-    group = Group()
-    primary, replica = group.pair()
-    replica("CONFIG", "SET", "replica-read-only", "no")
-    primary("SET", "theirs", "1", "PX", 1000)
-    primary("DEBUG", "SET-ACTIVE-EXPIRE", 0)
-    replica("SET", "own", "1", "PX", 1000)
-    replica("SELECT", 3)
-    replica("SET", "own", "1", "EX", 5)
-    replica("SELECT", 0)
-    assert replica.info("stats")["slave_expires_tracked_keys"] in ("1", "2")
-    group.wait(2000)
-    assert replica("DBSIZE") == 1, "the primary's is the primary's to delete"
-    group.wait(4000)
-    assert replica.info("keyspace") == {"db0": replica.info("keyspace")["db0"]}
-    assert replica.info("stats")["slave_expires_tracked_keys"] == "0"
-
-
-def test_a_write_to_an_expired_key_on_a_writable_replica() -> None:
-    group = Group()
-    primary, replica = group.pair()
-    replica("CONFIG", "SET", "replica-read-only", "no")
-    primary("SET", "a", "5", "PX", 1000)
-    primary("DEBUG", "SET-ACTIVE-EXPIRE", 0)
-    group.wait(2000)
-    assert replica("INCR", "a") == 1
-    assert replica("TTL", "a") == -1
 
 
 # The same effects everywhere

@@ -67,6 +67,7 @@ def test_a_kill_loses_what_was_not_saved_a_shutdown_nothing(machine: Machine) ->
     assert machine("DBSIZE") == 0
     machine("SET", "k", "2")
     machine("SHUTDOWN")
+    machine.run_ms(2)
     assert machine.node.state is State.DOWN
     machine.node.boot()
     assert str(machine("GET", "k")).startswith("LOADING")
@@ -188,6 +189,7 @@ def test_ways_to_end_by_command() -> None:
     machine.run_ms(100)
     machine("SET", "k", "1")
     machine("DEBUG", "RESTART", "500")
+    machine.run_ms(2)
     assert machine.node.state is State.DOWN
     machine.run_ms(600)
     assert machine("GET", "k") == b"1"

@@ -121,6 +121,7 @@ def config_resetstat(ctx: Context) -> Reply:
     engine.evictor.reset_stats()
     engine.child.reset_stats()
     engine.saver.reset_stats()
+    engine.aof.reset_stats()
     ks.hits = ks.misses = ks.expired = ks.expired_fields = 0
     for entry in engine.table.all():
         entry.reset()

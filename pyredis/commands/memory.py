@@ -83,7 +83,7 @@ def memory_stats(ctx: Context) -> Reply:
         b"clients.slaves": 0,
         b"clients.normal": view.clients,
         b"cluster.links": 0,
-        b"aof.buffer": 0,
+        b"aof.buffer": ctx.engine.aof.feed.buffered_bytes,
         b"lua.caches": ctx.engine.scripting.scripts_bytes,
         b"functions.caches": ctx.engine.scripting.functions_bytes,
     }

@@ -105,6 +105,7 @@ class Server:
         )
         self._cron = self.loop.call_later(1 / config.hz, self._on_cron)
         self.engine.poll_clients = self._serve_while_busy
+        self.engine.bundle_output = _bundle_output
 
     def close(self) -> None:
         """Close everything; clients get what could still be sent at once."""
@@ -472,6 +473,12 @@ def config_names(config: Config) -> list[str]:
     from pyredis.config import TABLE
 
     return [row.name for row in TABLE]
+
+
+def _bundle_output(session: Session) -> None:
+    """Let the kernel wait for more before it sends little: fewer packets, some delay."""
+    if session.wire is not None and not session.address.unix:
+        session.wire.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
 
 
 def _address(sock: socket.socket, peer: object, listener: Listener) -> Address:

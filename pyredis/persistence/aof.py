@@ -60,6 +60,7 @@ class AofFeed:
         self.good_size = 0  # of the increment: whole commands
         self.written_bytes = 0  # since the process began
         self.delayed_syncs = 0
+        self.spent_ns = 0  # with writing, and with syncing in the loop
         self.flush_pause_us = 0  # DEBUG AOF-FLUSH-SLEEP
         self.offset_source: Callable[[], int] = lambda: 0
         self.synced_offset = 0  # what ``offset_source`` said of that which is safe now
@@ -233,6 +234,7 @@ class AofFeed:
             self._failed(data, error)
             return False
         spent_ns = engine.clock_ns() - start_ns
+        self.spent_ns += spent_ns
         if spent_ns > engine.slow_ns:
             how = "pending-fsync" if self._syncing else "alone"
             if engine.child.purpose and not self._syncing:
@@ -315,6 +317,7 @@ class AofFeed:
                 self.on_lost()
                 return
             spent_ns = engine.clock_ns() - start_ns
+            self.spent_ns += spent_ns
             if spent_ns > engine.slow_ns:
                 engine.latency.add("aof-fsync-always", spent_ns, now_ms)
             self._last_sync_ms = now_ms
@@ -335,7 +338,8 @@ class AofFeed:
     def _look_at_sync(self) -> None:
         """See whether the sync in the background has ended, and how."""
         file = self.file
-        assert file is not None and self._syncing is not None
+        assert file is not None
+        assert self._syncing is not None
         if file.syncing:
             return
         size, offset = self._syncing

@@ -78,7 +78,7 @@ class AofKeeper:
 
     def reset_stats(self) -> None:
         """CONFIG RESETSTAT."""
-        self.rewrites = self.feed.delayed_syncs = 0
+        self.rewrites = self.feed.delayed_syncs = self.feed.spent_ns = 0
 
     @property
     def current_bytes(self) -> int:
@@ -218,6 +218,8 @@ class AofKeeper:
         folder = self._folder()
         if folder is None:
             raise Error(_NO_DISK)
+        if engine.ks.unit.depth:
+            raise Error("ERR DEBUG LOADAOF cannot be part of a transaction")
         self.feed.flush(force=True)
         for db in engine.ks.dbs:
             db.clear()

@@ -350,6 +350,11 @@ class _Part:
                     "== CRITICAL == This server is sending an error to its AOF-loading-client: "
                     f"'{text}' after processing the command '{', '.join(names)}'",
                 )
+                if self._engine.config.propagation_error_behavior == "panic":
+                    raise AofError(
+                        "This server panicked sending an error to its AOF-loading-client after "
+                        f"processing the command '{', '.join(names)}'"
+                    )
 
     # The end
 
@@ -424,6 +429,8 @@ def _quiet(engine: Engine) -> Iterator[None]:
         for entry in _entries(engine)
     ]
     errors, total = stats.errors.copy(), stats.total_errors
+    ctx, running = engine.ctx, engine.running
+    outer = None if running is None else (ctx.session, ctx.db, ctx.argv)  # DEBUG LOADAOF
     may_expire = ks.may_expire
     ks.ignore_expiry, ks.may_expire = True, False
     engine.observe()
@@ -433,6 +440,9 @@ def _quiet(engine: Engine) -> Iterator[None]:
         ks.ignore_expiry, ks.may_expire = False, may_expire
         engine.feeds, engine.slow_ns = feeds, slow_ns
         engine.observe()
+        engine.running = running
+        if outer is not None:
+            ctx.session, ctx.db, ctx.argv = outer
         stats.errors, stats.total_errors = errors, total
         for entry, latency, duration_ns, failed, rejected in counts:
             entry.latency[:] = latency

@@ -62,19 +62,21 @@ class Dataset:
         """How many keys were left out because their time was over."""
         return len(self.expired_keys)
 
-    def install(self, ks: Keyspace) -> None:
-        """Put this in place of all data. The dicts are taken over, not copied.
+    def install(self, ks: Keyspace) -> list[dict[bytes, Value]]:
+        """Put this in place of all data, which are returned. The dicts are taken over, not copied.
 
         There must be as many databases as the loader was told.
         """
         empty = Contents()
+        replaced: list[dict[bytes, Value]] = []
         for db in ks.dbs:
             contents = self.dbs.get(db.index, empty)
             if contents is empty:
-                db.clear()
+                replaced.append(db.clear()[0])
                 continue
-            db.adopt(contents.data, contents.expires)
+            replaced.append(db.adopt(contents.data, contents.expires)[0])
             self._mark(ks, db, contents)
+        return replaced
 
     def clash(self, ks: Keyspace) -> bytes | None:
         """A key that is here and in the databases, if there is any."""

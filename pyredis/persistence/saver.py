@@ -1,11 +1,11 @@
 """When the data are saved, and what is known of it. Files and children are behind ports.
 
 *Changes* are counted by the keyspace (``ks.dirty``); those since the count that the last
-good save covered are what would be lost. A *save point* (seconds, changes) is reached when there are that many changes and the
-last good save is longer ago than that. Then a child writes the file; save points are
-looked after in the cron. After a failure the next automatic attempt is five seconds away,
-and as long as save points are set, writes are refused (stop-writes-on-bgsave-error), so that
-nobody takes data for safe that are not.
+good save covered are what would be lost. A *save point* (seconds, changes) is reached when
+there are that many changes and the last good save is longer ago than that. Then a child writes
+the file; save points are looked after in the cron. After a failure the next automatic attempt
+is five seconds away, and as long as save points are set, writes are refused
+(stop-writes-on-bgsave-error), so that nobody takes data for safe that are not.
 
 A server without a disk (inside a test, say) saves nothing, and says so when asked to.
 
@@ -19,8 +19,8 @@ from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pyredis.gates import unsaved
-from pyredis.persistence.dataset import Dataset
 from pyredis.persistence.aof_loading import AofLoading
+from pyredis.persistence.dataset import Dataset
 from pyredis.persistence.loading import LoadError, Loading
 from pyredis.persistence.store import StoreError, store
 from pyredis.persistence.writer import Marks, Options, write
@@ -437,11 +437,25 @@ class Saver:
             raise Error("ERR Error trying to load the RDB dump, check server logs.") from error
         engine.log("warning", "DB reloaded by DEBUG RELOAD")
 
-    def put_in_place(self, loading: Loading, flush: bool = True, merge: bool = False) -> Dataset:
-        """Make what has been read the data (or add it, without ``flush``). Raises LoadError."""
+    def put_in_place(
+        self,
+        loading: Loading,
+        flush: bool = True,
+        merge: bool = False,
+        lazily: bool = False,
+        commit: Callable[[], None] = lambda: None,
+    ) -> Dataset:
+        """Make what has been read the data (or add it, without ``flush``). Raises LoadError.
+
+        ``lazily``: the data that were there are freed a little at a time. ``commit`` is called
+        when all has been found right and nothing is changed yet.
+        """
         dataset = loading.finish(flush, merge)
+        commit()
         if flush:
-            dataset.install(self.engine.ks)
+            for data in dataset.install(self.engine.ks):
+                if lazily:
+                    self.engine.lazyfree.add_database(data)
         else:
             dataset.merge(self.engine.ks)
         self.keys_loaded = dataset.keys

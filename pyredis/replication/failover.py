@@ -79,6 +79,7 @@ class Failover:
         self._target, self._force = target, force
         self._end_ms = engine.now_ms + timeout_ms if timeout_ms is not None else None
         self.state = State.WAITING
+        node.alert = True
         wanted = f" to {target[0]}:{target[1]}" if target is not None else ""
         engine.log("notice", f"FAILOVER requested{wanted}.")
         engine.serving.set_pause(PAUSE, _FOREVER_MS, all_commands=False)

@@ -2,8 +2,8 @@
 
 Three ways, chosen when the first byte is announced (``repl-diskless-load``):
 
-    to disk      the file is received, synced, put in the place of the RDB file, and then loaded
-                 as at a start; clients get LOADING while that lasts
+    to disk      the file is received, synced and loaded as at a start (clients get LOADING while
+                 that lasts); when it has been found right it takes the place of the RDB file
     directly     what comes is read at once (``on-empty-db``, if there are no keys); LOADING, too
     aside        the same (``swapdb``), but the old data are served until the new ones are whole
 
@@ -114,19 +114,15 @@ class Intake:
         assert self._output is not None
         assert saver.disk is not None
         saver.kill_child()  # what it saves is about to be replaced
-        name = engine.config.dbfilename
         try:
             output, self._output = self._output, None
             output.sync()
             output.close()
-            saver.disk.rename(self._name, name)
-            self._name = ""
-            saver.disk.sync_folder()
-            file = saver.disk.open(name)
+            file = saver.disk.open(self._name)
         except OSError as error:
             raise IntakeError(
-                "Failed trying to rename the temp DB into "
-                f"{name} in MASTER <-> REPLICA synchronization: {error.strerror}"
+                "Failed trying to finish the temp DB in MASTER <-> REPLICA synchronization: "
+                f"{error.strerror}"
             ) from error
         engine.log("notice", "MASTER <-> REPLICA sync: Loading DB in memory")
         self._loading = Loading(engine, file)
@@ -141,10 +137,28 @@ class Intake:
         try:
             if not self.direct and loading.step() is not None:
                 return None
-            return saver.put_in_place(loading)
+            return saver.put_in_place(
+                loading,
+                lazily=self._engine.config.replica_lazy_flush,
+                commit=lambda: None if self.direct else self._keep_file(),
+            )
         except LoadError as error:
             raise IntakeError(
                 f"Failed trying to load the MASTER synchronization DB, check server logs.\n{error}"
+            ) from error
+
+    def _keep_file(self) -> None:
+        """What was received is right: it takes the place of the RDB file. Raises IntakeError."""
+        disk, name = self._engine.saver.disk, self._engine.config.dbfilename
+        assert disk is not None
+        try:
+            disk.rename(self._name, name)
+            self._name = ""
+            disk.sync_folder()
+        except OSError as error:
+            raise IntakeError(
+                f"Failed trying to rename the temp DB into {name} in MASTER <-> REPLICA "
+                f"synchronization: {error.strerror}"
             ) from error
 
     @property
@@ -159,7 +173,7 @@ class Intake:
             saver.loading_is(None)
         elif self._loading is not None:
             self._loading.close()
-        if self._loading is not None and not self.direct:
+        if self._whole and not self.direct and not self._name:
             saver.remove_sync_file("obtained from the master")
         self._loading = None
         if self._output is not None:

@@ -40,6 +40,7 @@ from pyredis.replication.effects import (
 from pyredis.replication.failover import Failover
 from pyredis.replication.guard import StartupGuard
 from pyredis.replication.history import NO_OFFSET, History
+from pyredis.replication.local_expiry import LocalExpiry
 from pyredis.replication.intake import Intake, IntakeError, loads_directly
 from pyredis.replication.primary import GETACK, Phase, Primary
 from pyredis.replication.replica import Replica, State
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from pyredis.replication.effects import Outcome
     from pyredis.session import Session
 
+_DISK_LOG_MS: Final = 10_000
 UNBLOCKED: Final = (
     "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)"
 )
@@ -129,6 +131,7 @@ class Replication:
         self.primary = Primary(engine, self.history)
         self.replica = Replica(Facts(self))
         self.failover = Failover(self)
+        self.local_expiry = LocalExpiry(engine)
         self.address: tuple[str, int] | None = None  # of the primary that we follow
         self.session: Session | None = None  # by which the primary's commands come
         self.has_history = False  # a primary could go on where we are
@@ -141,10 +144,12 @@ class Replication:
         self._db_index = 0  # what the stream had selected when the link was lost
         self._promised: tuple[str, int] | None = None  # the history of the snapshot on its way
         self._intake: Intake | None = None
-        self._wants_acks = False  # our replicas are to be asked how far they are
+        self.wants_acks = False  # our replicas are to be asked how far they are
         self._urgent = False  # whatever is held up
         self._owes_ack = False  # our primary has asked us
+        self._disk_told_ms = -_DISK_LOG_MS
         self._acked = False  # a replica has come further, or is gone
+        self.alert = False  # ``end_batch`` has something to do
         self.primary.on_ack = self._acknowledged
         self.guard = StartupGuard(
             engine.config,
@@ -183,6 +188,7 @@ class Replication:
             )
         self._unblock_all()
         self.address = host, port
+        self.alert = True
         self._set_role("replica")
         self._do(self.replica.follow(engine.now_ms, host, port, failover))
         self.apply_gates()
@@ -190,6 +196,7 @@ class Replication:
     def begin_as_replica(self, host: str, port: int) -> None:
         """Be a replica from the start. What is loaded is not ours to delete; then ``begin``."""
         self.address = host, port
+        self.alert = True
         self._set_role("replica")
         self.apply_gates()
 
@@ -244,6 +251,7 @@ class Replication:
         stale = is_replica and not self.link_up and not config.replica_serve_stale_data
         engine.set_gate(link_down, stale)
         engine.set_gate(loading_aside, self._intake is not None and self._intake.serves_old)
+        self.local_expiry.follow()
 
     # The link to our primary
 
@@ -258,7 +266,10 @@ class Replication:
         """When ``end_batch`` has to run next."""
         if self._intake is not None and self._intake.busy:
             return self.engine.now_ms
-        times = (self.replica.deadline(), self.failover.deadline())
+        own = self.replica.deadline()
+        if not self.failover.active:
+            return own
+        times = (own, self.failover.deadline())
         return min((each for each in times if each is not None), default=None)
 
     def take_actions(self) -> list[Action]:
@@ -281,14 +292,15 @@ class Replication:
         if self._owes_ack:
             self._owes_ack = False
             self._do(self.replica.ack(engine.now_ms))
+        self.alert = self.address is not None or self.failover.active
 
     def ask_replicas(self) -> None:
         """Have the replicas tell how far they are, if that is wanted.
 
         Not while writes are held up: whoever does that wants the stream to come to its end.
         """
-        if self._wants_acks and (self._urgent or not self.engine.pause.active):
-            self._wants_acks = self._urgent = False
+        if self.wants_acks and (self._urgent or not self.engine.pause.active):
+            self.wants_acks = self._urgent = False
             if self.primary.replicas:
                 self.primary.pass_on(GETACK)
 
@@ -353,6 +365,7 @@ class Replication:
             self.primary.pass_on(whole[:end])
 
     def _tell_of_errors(self, session: Session) -> None:
+        config = self.engine.config
         for reply in session.out:
             if reply.startswith(b"-"):
                 text = reply[1:].rstrip().decode("utf-8", "backslashreplace")
@@ -363,6 +376,22 @@ class Replication:
                     "== CRITICAL == This replica is sending an error to its master: "
                     f"'{text}' after processing the command '{last}'",
                 )
+                if config.replica_read_only and config.propagation_error_behavior != "ignore":
+                    self.engine.log(
+                        "warning",
+                        "This replica panicked sending an error to its master after processing "
+                        f"the command '{last}'",
+                    )
+                    self.engine.fall(1)
+
+    def tell_of_disk(self) -> None:
+        """What our primary sends is applied though it cannot be saved: say so now and then."""
+        if not 0 <= self.engine.now_ms - self._disk_told_ms < _DISK_LOG_MS:
+            self._disk_told_ms = self.engine.now_ms
+            self.engine.log(
+                "warning",
+                "Replica is applying a command even though it is unable to write to disk.",
+            )
 
     def _open_session(self) -> None:
         """The stream begins, or goes on: make the session that it is fed to."""
@@ -515,7 +544,7 @@ class Replication:
 
     def want_acks(self, urgent: bool = False) -> None:
         """At the end of this batch, ask all replicas how far they are; at once if ``urgent``."""
-        self._wants_acks = True
+        self.wants_acks = True
         self._urgent = self._urgent or urgent
 
     def acknowledge(self) -> None:
@@ -527,7 +556,7 @@ class Replication:
 
     def _acknowledged(self) -> None:
         """A replica has come further, or is gone: who waits for that is seen to afterwards."""
-        self._acked = True
+        self._acked = self.alert = True
 
     def fsynced_offset(self) -> int | None:
         """How much of the stream is in the append-only file and on the medium."""

@@ -308,6 +308,8 @@ class Primary:
         self.replicas[downstream.session] = downstream
         self._enter(downstream, phase)
         self.engine.refresh(downstream.session)
+        if self.engine.config.repl_disable_tcp_nodelay:
+            self.engine.bundle_output(downstream.session)
         self.count_good()
         self.on_replica()
 
@@ -636,9 +638,13 @@ class Primary:
     # What is known of them
 
     def count_acked(self, offset: int) -> int:
-        """How many have applied the stream up to that offset."""
+        """How many have applied the stream up to that offset.
+
+        Who has not been heard of may still be loading its snapshot, also where the stream is
+        so young that the offset is 0 (Redis counts it then).
+        """
         return sum(
-            each.phase is Phase.ONLINE and each.acked_offset >= offset
+            each.phase is Phase.ONLINE and each.heard and each.acked_offset >= offset
             for each in self.replicas.values()
         )
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from pyredis.gates import link_down
 from pyredis.resp import NULL_ARRAY, Error, Simple
 from pyredis.scripting.convert import argument, nested
 from pyredis.scripting.convert import size_bytes as size_bytes_of
@@ -33,6 +34,7 @@ _UNKNOWN: Final = "ERR Unknown Redis command called from script"
 _ARITY: Final = "ERR Wrong number of args calling Redis command from script"
 _NOSCRIPT: Final = "ERR This Redis command is not allowed from script"
 _READ_ONLY: Final = "ERR Write commands are not allowed from read-only scripts."
+_STALE: Final = "ERR Can not execute the command on a stale replica"
 _SHORT: Final = 100  # a list of up to so many plain values is passed on one by one
 _WRITING: Final = frozenset(("write", "may_replicate"))
 _ABSENT: Final = object()
@@ -174,7 +176,7 @@ def make_call(scripting: Scripting, sandbox: Sandbox) -> Callable[..., Any]:
         for gate in session.gates:
             reply = gate(engine, session, entry, argv)
             if reply is not None:
-                return entry, reply
+                return entry, Error(_STALE) if gate is link_down else reply
         return entry, None
 
     def converted(reply: Any) -> Any:

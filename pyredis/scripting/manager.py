@@ -20,7 +20,15 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pyredis.defects import story
 from pyredis.evict import OOM
-from pyredis.gates import MISCONF
+from pyredis.gates import (
+    MASTERDOWN,
+    MISCONF,
+    NOREPLICAS,
+    READONLY,
+    few_replicas,
+    link_down,
+    read_only as read_only_replica,
+)
 from pyredis.resp import Error, Reply, Wire
 from pyredis.scripting.run import PLAIN, REPLICATE_AOF, REPLIED, WIRE, Run
 from pyredis.scripting.shebang import read_script
@@ -181,6 +189,8 @@ class Scripting:
         if flags is not None:
             self._check_flags(flags, read_only)
             read_only = read_only or "no-writes" in flags
+        elif link_down in self.engine.gates:
+            raise Error(MASTERDOWN)
         run = Run(
             script.sha, ctx.session, False, read_only, _allows_oom(flags), self.engine.clock_ns()
         )
@@ -217,12 +227,16 @@ class Scripting:
         if "no-writes" not in flags:
             if read_only:
                 raise Error("ERR Can not execute a script with write flag using *_ro command.")
-            if engine.role == "replica" and engine.config.replica_read_only:
-                raise Error("READONLY You can not run script with write flag on readonly replica.")
+            if few_replicas in engine.gates:
+                raise Error(NOREPLICAS)
+            if read_only_replica in engine.gates:
+                raise Error(READONLY)
             if engine.saver.denies_writes:
                 raise Error(MISCONF)
             if engine.evictor.full and not _allows_oom(flags):
                 raise Error(OOM)
+        if "allow-stale" not in flags and link_down in engine.gates:
+            raise Error(MASTERDOWN)
 
     def _perform(
         self,

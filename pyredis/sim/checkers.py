@@ -30,6 +30,7 @@ from pyredis.digest import data_digest
 from pyredis.replication.history import NO_REPLID
 from pyredis.replication.primary import Phase
 from pyredis.sim.clients import Client, Mark, holes
+from pyredis.sim.network import Side
 from pyredis.sim.node import Node, State
 from pyredis.sim.world import US_PER_S
 
@@ -110,7 +111,7 @@ class Checkers:
         self._before: dict[str, dict[str, bytes]] = {}  # ledgers at the end of a life
         self._ended_us: dict[str, int] = {}
         self._full_syncs: dict[str, int] = {}
-        self._judged: dict[int, None] = {}  # sessions of replicas that got a copy
+        self._judged: dict[tuple[str, int, int], None] = {}  # lives and sessions that got a copy
         self._by_address = {node.host.address: node for node in nodes.values()}
         for node in nodes.values():
             node.on_batch = self.on_batch
@@ -148,9 +149,10 @@ class Checkers:
             asker = self._by_address.get(session.address.peer.rpartition(":")[0])
             if downstream.phase not in (Phase.WAIT_START, Phase.WAIT_END) or asker is None:
                 continue
-            if session.id in self._judged or asker.state is State.DOWN:
+            case = node.name, node.life, session.id
+            if case in self._judged or asker.state is State.DOWN:
                 continue
-            self._judged[session.id] = None
+            self._judged[case] = None
             had = asker.engine.replication
             offset = had.history.offset
             if not had.has_history or backlog is None or not backlog.holds(offset + 1):
@@ -171,7 +173,6 @@ class Checkers:
         self._last_digest.pop(node.name, None)
         self._streamed.pop(node.name, None)
         self._full_syncs.pop(node.name, None)
-        self._judged.clear()
 
     def on_ready(self, node: Node) -> None:
         """A server has loaded its data after a restart."""
@@ -211,18 +212,25 @@ class Checkers:
                 )
                 return
 
-    def on_wait(self, client: Client, node: Node, number: int, count: int) -> None:
+    def mark(self, side: Side) -> Mark:
+        """The point in its history at which a server is replying."""
+        node = side.owner
+        assert isinstance(node, Node)
+        history = node.engine.replication.history
+        return Mark(node.name, self._now_us(), history.replid, history.offset)
+
+    def on_wait(self, client: Client, node: str, number: int, count: int) -> None:
         """A server tells a client that so many replicas hold its last write."""
         key = b"ledger:" + client.name.encode()
         holding = [
             name
             for name, each in self._nodes.items()
-            if each is not node and self._holds(each, key, number)
+            if name != node and self._holds(each, key, number)
         ]
         if count > len(holding):
             self.fail(
                 "wait",
-                f"{node.name} told {client.name} that {count} replicas hold write {number}; "
+                f"{node} told {client.name} that {count} replicas hold write {number}; "
                 f"it is held by {', '.join(holding) or 'none'}",
             )
 

@@ -13,7 +13,7 @@ looks again after an error that says it is none, or after silence.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from pyredis.resp import encode_command
 from pyredis.sim.network import Network, Side
@@ -22,7 +22,6 @@ from pyredis.sim.workload import Operation, Workload
 from pyredis.sim.world import US_PER_MS, US_PER_S, World
 
 if TYPE_CHECKING:
-    from pyredis.sim.node import Node
     from pyredis.sim.trace import Trace
 
 PATIENCE_US: Final = 1 * US_PER_S
@@ -37,6 +36,16 @@ class Mark(NamedTuple):
     time_us: int
     replid: str
     offset: int
+
+
+class Judge(Protocol):
+    """Who knows what a server holds at the instant at which it replies."""
+
+    def mark(self, side: Side) -> Mark:
+        """The point in its history; ``side`` is the server's end of the connection."""
+
+    def on_wait(self, client: Client, node: str, number: int, count: int) -> None:
+        """It has told a client that so many replicas hold the client's write."""
 
 
 class Load(NamedTuple):
@@ -63,9 +72,8 @@ class Client:
         trace: Trace,
         load: Load,
         port: int,
-        on_wait: Callable[[Client, Node, int, int], None],
+        judge: Judge,
     ) -> None:
-        """``on_wait`` is told at the instant at which a server has answered WAIT."""
         self.load = load
         self.name = load.name
         self.acknowledged: dict[int, Mark] = {}
@@ -77,7 +85,7 @@ class Client:
         self._network = network
         self._trace = trace
         self._port = port
-        self._on_wait = on_wait
+        self._judge = judge
         self._rng = world.stream(f"client {load.name}")
         self._workload = Workload(self._rng, load.mix) if load.mix else None
         self._host = network.host(load.name)
@@ -191,11 +199,10 @@ class Client:
 
     def _overhear(self, side: Side, data: bytes) -> None:
         """The server is sending a reply: this is the instant at which it must be true."""
-        node: Any = side.owner
-        history = node.engine.replication.history
-        self._mark = Mark(node.name, self._world.now_us, history.replid, history.offset)
+        self._mark = self._judge.mark(side)
         if self._awaited and self._awaited[0] == self._waited and data.startswith(b":"):
-            self._on_wait(self, node, self._number, int(data[1:].split(b"\r\n")[0]))
+            count = int(data[1:].split(b"\r\n")[0])
+            self._judge.on_wait(self, self._mark.node, self._number, count)
 
     def _note_error(self, reply: Reply) -> None:
         if isinstance(reply, Failure):

@@ -213,9 +213,11 @@ class SimDisk:
         self._dead = False
 
     def kill(self) -> None:
-        """The programs are dead, the machine is not: what was written stays."""
+        """The programs are dead, the machine is not (``PowerCut`` was theirs): all stays."""
         self.pending.clear()
         self.lives += 1
+        self.cut_in = None
+        self._dead = False
 
     def finish_syncs(self) -> None:
         """All syncs begun by ``sync_later`` come to their ends."""

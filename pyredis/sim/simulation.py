@@ -65,6 +65,7 @@ class Simulation:
         self.network = Network(self.world, self.trace, Settings())
         self.replies: dict[str, Reply] = {}
         self._outcome = Outcome(seed, self.scenario)
+        self._digests: dict[str, tuple[object, str]] = {}  # by node, with what it was made of
         tables = tables or Tables(command_table)
         for words in self.scenario.network:
             self._set_network(words)
@@ -80,7 +81,7 @@ class Simulation:
         )
         for load in self.scenario.loads:
             self.clients[load.name] = Client(
-                self.world, self.network, self.trace, load, PORT, self.checkers.on_wait
+                self.world, self.network, self.trace, load, PORT, self.checkers
             )
 
     def run(self) -> Outcome:
@@ -283,7 +284,15 @@ class Simulation:
     def digest(self, node: str) -> str:
         """A digest of all data."""
         each = self.nodes[node]
-        return data_digest(each.engine.ks.dbs).hex() if each.state is not State.DOWN else ""
+        if each.state is State.DOWN:
+            return ""
+        ks, history = each.engine.ks, each.engine.replication.history
+        keys = sum(len(db.data) for db in ks.dbs)
+        version = (each.life, ks.dirty, keys, history.replid, history.offset)
+        known = self._digests.get(node)
+        if known is None or known[0] != version:
+            known = self._digests[node] = version, data_digest(ks.dbs).hex()
+        return known[1]
 
     def position(self, node: str) -> tuple[str, int] | None:
         """Replication id and offset."""

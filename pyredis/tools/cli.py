@@ -23,6 +23,7 @@ Usage: pyredis <command> [arguments]
   check-aof   check append-only files, and repair the last one
   rdb         look into an RDB file: as keys, JSON, or by memory
   backup      copy the data of a running node to a folder, and restore them
+  lab         run scenarios of failing servers and networks in a simulator
 
 pyredis <command> --help tells more of each.
 """
@@ -58,12 +59,19 @@ def _backup(arguments: list[str], program: str) -> int:
     return main(arguments, program)
 
 
+def _lab(arguments: list[str], program: str) -> int:
+    from pyredis.sim.cli import main
+
+    return main(arguments, program)
+
+
 COMMANDS: Final[dict[str, Main]] = {
     "server": _server,
     "check-rdb": _check_rdb,
     "check-aof": _check_aof,
     "rdb": _rdb,
     "backup": _backup,
+    "lab": _lab,
 }
 NAMES: Final[dict[str, Main]] = {
     "redis-server": _server,

@@ -1,0 +1,130 @@
+"""``pyredis lab`` as a user types it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pyredis.sim.cli import SHIPPED, main, run_campaign
+from pyredis.tools.cli import main as pyredis
+
+GOOD = "title Two of them\nnodes a b\nconfig b: replicaof {a}\nload w to a until 3s\nend 4s\n"
+BAD = GOOD + "at 2s kill b\nat 2s cut a\nexpect up b\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "good.txt").write_text(GOOD)
+    (tmp_path / "bad.txt").write_text(BAD)
+    return tmp_path
+
+
+def test_run_tells_what_came_of_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", f"{folder}/good.txt", "--seed", "3"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "Two of them: seed 3, 4 s"
+    assert lines[1].startswith("  all as expected; full-syncs 1")
+    assert lines[2].startswith("  trace ")
+    assert main(["run", f"{folder}/good.txt", "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
+    assert main(["run", f"{folder}/bad.txt", "--quiet"]) == 1
+    out = capsys.readouterr().out
+    assert "FAILED at 4.000000 expectation (line 8): expect up b: b is down" in out
+    assert main(["run", f"{folder}/bad.txt", "--verbose"]) == 1
+    assert "fault    kill b" in capsys.readouterr().out
+
+
+def test_many_seeds_and_processes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", f"{folder}/good.txt", "--seeds", "1..3"]) == 0
+    assert capsys.readouterr().out == "3 seeds, 0 failed\n"
+    assert main(["run", f"{folder}/bad.txt", "--seeds", "1..2", "--jobs", "2"]) == 1
+    out = capsys.readouterr().out
+    assert "seed 1 FAILED" in out
+    assert "2 seeds, 2 failed" in out
+
+
+def test_traces_are_kept_shown_and_replayed(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trace = f"{folder}/t.lab"
+    assert main(["run", f"{folder}/bad.txt", "--trace", trace]) == 1
+    capsys.readouterr()
+    assert main(["show", trace, "--kind", "fault", "--until", "2.5"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("# ")
+    assert [line.split()[1:] for line in lines[1:]] == [
+        ["fault", "kill", "b"],
+        ["fault", "cut", "a"],
+    ]
+    assert main(["show", trace, "--node", "b", "--kind", "down,log"]) == 0
+    assert "down     b killed" in capsys.readouterr().out
+    assert main(["replay", trace]) == 0
+    assert "the same" in capsys.readouterr().out
+
+
+def test_replay_shows_where_runs_part(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from pyredis.sim.trace import Trace
+
+    path = folder / "t.lab"
+    trace = Trace(keep=True)
+    trace.add(0, "up", "z", 1)
+    path.write_bytes(trace.wire(source="good.txt", seed=1, scenario=GOOD))
+    assert main(["replay", str(path)]) == 1
+    out = capsys.readouterr().out
+    assert "different from event 0 on" in out
+    assert "then     0.000000 up       z 1" in out
+    assert "now      0.000000 up       a 1" in out
+
+
+def test_shrink_writes_a_scenario(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = folder / "small.txt"
+    assert main(["shrink", f"{folder}/bad.txt", "-o", str(small)]) == 0
+    assert "1 nodes, 0 clients and 1 steps are left" in capsys.readouterr().out
+    assert main(["run", str(small), "--seed", "1", "--quiet"]) == 1
+    capsys.readouterr()
+    assert main(["shrink", f"{folder}/bad.txt"]) == 0
+    assert "at 2s kill b\n" in capsys.readouterr().out
+    assert main(["shrink", f"{folder}/good.txt"]) == 2
+    assert "nothing fails" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "no-such-file"], "cannot read no-such-file"),
+        (["show", "no-such-file"], "cannot read no-such-file"),
+        (["replay", "good.txt"], "not a trace"),
+        (["run", "wrong.txt"], "wrong.txt, line 1: expected one of title"),
+        (["run", "good.txt", "--trace", "none/t.lab"], "cannot write none/t.lab"),
+    ],
+)
+def test_what_a_user_must_put_right(
+    folder: Path,
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "wrong.txt").write_text("hello world\n")
+    assert main(arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_campaigns(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["campaign", "--seeds", "1..4"]) == 0
+    assert capsys.readouterr().out == "4 seeds, 0 failed\n"
+    assert main(["campaign", "--seeds", "7..7", "--show"]) == 0
+    assert "title campaign 7\nnodes" in capsys.readouterr().out
+    first = [outcome.trace_hash for outcome in run_campaign(range(21, 24))]
+    assert first == [outcome.trace_hash for outcome in run_campaign(range(21, 24))]
+
+
+def test_the_lab_is_part_of_the_pyredis_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert pyredis(["lab", "list"]) == 0
+    out = capsys.readouterr().out
+    assert all(path.stem in out for path in SHIPPED.glob("*.txt"))
+    with pytest.raises(SystemExit):
+        pyredis(["lab", "run", "x", "--seeds", "many"])
+    assert "expected two numbers" in capsys.readouterr().err
