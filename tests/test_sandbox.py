@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyredis.scripting import sandbox
-from pyredis.scripting.bytecode import without_tail_calls
+from pyredis.scripting.bytecode import HEADER, without_tail_calls
 from tests.support import EngineClient, Twin, new_client
 
 READONLY = b"Attempt to modify a readonly table"
@@ -279,7 +279,7 @@ def test_tail_calls_keep_their_caller(twin: Twin, script: str) -> None:
 
 
 @settings(deadline=None, max_examples=200)
-@given(st.binary(max_size=200))
+@given(st.binary(max_size=200) | st.binary(max_size=200).map(HEADER.__add__))
 def test_what_is_no_dump_is_refused(noise: bytes) -> None:
     with pytest.raises(ValueError, match="not a chunk"):
         without_tail_calls(noise)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from array import array
 from struct import Struct
+from struct import error as StructError
 from typing import Final
 
 HEADER: Final = b"\x1bLua\x51\x00\x01\x04\x08\x04\x08\x00"
@@ -34,7 +35,10 @@ def without_tail_calls(dump: bytes) -> bytes:
     if not dump.startswith(HEADER):
         raise ValueError("not a chunk of this Lua")
     chunk = bytearray(dump)
-    _function(chunk, len(HEADER))
+    try:
+        _function(chunk, len(HEADER))
+    except (StructError, LookupError, OverflowError, ValueError):
+        raise ValueError("not a chunk of this Lua") from None
     return bytes(chunk)
 
 
