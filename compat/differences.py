@@ -148,6 +148,21 @@ def _users(argv: list[bytes], expected: Any, got: Any) -> bool:
     )
 
 
+def _lost_right(argv: list[bytes], expected: Any, got: Any) -> bool:
+    return (
+        name(argv) in _WAITING
+        and is_error(got)
+        and got[1].startswith(b"NOPERM ")
+        and not is_error(expected)
+    )
+
+
+_WAITING: Final = (
+    *(b"BLPOP", b"BRPOP", b"BLMPOP", b"BLMOVE", b"BRPOPLPUSH", b"BZPOPMIN", b"BZPOPMAX"),
+    *(b"BZMPOP", b"XREAD", b"XREADGROUP"),
+)
+
+
 def _refused(text: bytes) -> bytes | None:
     """What a user was refused: a command, by its name, or some key, or some channel."""
     found = re.search(rb"run (?:the '.*'|this) (command)|(channel)|(key)", text)
@@ -291,6 +306,12 @@ ROWS: Final = (
         "ACL GETUSER, ACL LIST, ACL DRYRUN, and what a user is refused",
         "7.2 shows sanitize-payload and the rules for commands as given, and names the user",
         _users,
+    ),
+    Row(
+        "a client that waits while its user loses the right to the command or the key",
+        "7.2 runs the command again when the key is there, and so looks at the rights again",
+        _lost_right,
+        ends=True,
     ),
     Row(
         "text of doubles",
