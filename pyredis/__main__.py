@@ -144,6 +144,7 @@ def serve(config: Config, path: str | None, arguments: Sequence[str]) -> int:
     config.subscribe(("loglevel",), lambda: setattr(log, "level", config.loglevel))
     if config.syslog_enabled:
         log.open_syslog(config.syslog_ident, config.syslog_facility)
+    log.role = "C"  # what starts is not a server yet
     log("notice", "oO0OoO0OoO0Oo Redis is starting oO0OoO0OoO0Oo")
     log(
         "notice",
@@ -161,6 +162,7 @@ def serve(config: Config, path: str | None, arguments: Sequence[str]) -> int:
     supervised = process.is_supervised(config.supervised)
     if config.daemonize and not supervised:
         process.daemonize()
+    log.role = "M" if config.replicaof is None else "S"
     process.raise_open_files_limit(config, log)
     config.subscribe(("maxclients",), lambda: process.check_maxclients(config))
     process.report_crashes(config.crash_log_enabled, log)
@@ -240,8 +242,14 @@ def serve(config: Config, path: str | None, arguments: Sequence[str]) -> int:
             loop.add_reader(fd, server.batch, on_readable)
 
     def on_ready() -> None:
-        engine.replication.begin()
+        if 0 < config.maxmemory <= engine.memory.startup_bytes:
+            log(
+                "warning",
+                f"WARNING: maxmemory ({config.maxmemory} bytes) leaves no room for data: the "
+                f"server takes {engine.memory.startup_bytes} bytes when it is empty.",
+            )
         _announce(config, log, supervisor)
+        engine.replication.begin()
         server.wake()
 
     engine.child.connect(
@@ -309,24 +317,23 @@ def _handle_signals(
     def begin(number: int) -> None:
         nonlocal asked
         if saver.loading is not None:
-            log("warning", "Received shutdown signal during loading, scheduling shutdown.")
+            log.from_signal("Received shutdown signal during loading, scheduling shutdown.")
         else:
-            log("warning", f"Received {signal.Signals(number).name} scheduling shutdown...")
+            log.from_signal(f"Received {signal.Signals(number).name} scheduling shutdown...")
         by_interrupt = number == signal.SIGINT
         flags = config.shutdown_on_sigint if by_interrupt else config.shutdown_on_sigterm
         engine.begin_batch()
         wishes = Wishes("save" in flags, "nosave" in flags, "now" in flags, "force" in flags)
-        try:
+        with contextlib.suppress(Error):  # the log says why; the server goes on
             engine.shutdown.ask(wishes)
-        except Error:
-            asked = False  # the log says why; the server goes on
+        asked = engine.exit_status is not None
         server.wake()
 
     def on_signal(number: int, frame: object) -> None:
         """Runs between two instructions, even while a command keeps the loop busy."""
         nonlocal asked
-        if asked and number == signal.SIGINT:
-            log("warning", "You insist... exiting now.")
+        if (asked or engine.shutdown.waiting) and number == signal.SIGINT:
+            log.from_signal("You insist... exiting now.")
             os._exit(1)
         asked = True
         loop.call_soon_threadsafe(begin, number)

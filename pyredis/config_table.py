@@ -323,7 +323,9 @@ class Settings:
     key_load_delay: int = number(0, INT_MIN, hidden=True)
     loading_process_events_interval_bytes: int = number(2 * _MB, 1024, hidden=True)
     stop_writes_on_bgsave_error: bool = yes_no(True)
-    sanitize_dump_payload: str = choice("no", "no yes clients", debug=True)
+    sanitize_dump_payload: str = choice(
+        "no", "no yes clients", debug=True, note="Every payload is looked at closely: stored only."
+    )
 
     # -- append-only file
     appendonly: bool = yes_no(False, not_loading=True)

@@ -261,7 +261,7 @@ class Engine:
 
     def deadline_ms(self) -> int | None:
         """When ``end_batch`` has to run next even if no input comes, None if it need not."""
-        if self.evictor.unfinished:
+        if self.evictor.unfinished or self.serving.resumed:
             return self.ks.now_ms
         ends = [self.replication.deadline(), self.shutdown.end_ms]
         if self.waiters.blocked:
@@ -316,8 +316,8 @@ class Engine:
         ks = self.ks
         reader = session.reader
         session.last_ms = ks.now_ms
-        if session.closing:
-            return
+        if session.closing or self.exit_status is not None:
+            return  # what came after the end would be accepted in vain
         if session.held:
             held = None if session.blocked else reader.take_back(_HELD_MAX_BYTES)
             if held is not None:
@@ -342,7 +342,7 @@ class Engine:
             bulk_max_bytes = sys.maxsize  # what it has taken has to be taken here
         elif session.replica is not None:
             session.replica.acked_ms = self.now_ms  # a newline is a sign of life, too
-        while session.blocked is None and not session.closing:
+        while session.blocked is None and not session.closing and self.exit_status is None:
             try:
                 known = session.authenticated or self.acl.open
                 argv = reader.next(bulk_max_bytes, known)
@@ -589,6 +589,8 @@ class Engine:
         self.exit_status = status
         for session in self.sessions.values():
             session.out.clear()
+        if self.running is not None:
+            self.close(self.running, "now")
 
     def data_replaced(self) -> None:
         """All data have been exchanged for those of our primary."""

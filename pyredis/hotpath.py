@@ -82,6 +82,7 @@ def run(engine: Engine, session: Session, data: bytes) -> bytes:
     at = 0
     if end >= _ALIKE_PARTS_MIN:
         at = _run_alike(engine, session, data, parts, end)
+        feeds = ks.feeds
         if at and (session.closing or session.gates):
             engine.running = None
             return CRLF.join(parts[at:]) if at < end else parts[end]
@@ -229,7 +230,8 @@ def run(engine: Engine, session: Session, data: bytes) -> bytes:
                 break
             ctx.session = engine.running = session
             ctx.db = session.db
-            dirty = ks.dirty
+            feeds = ks.feeds  # what it did may have brought one
+            dirty = unit.mark = ks.dirty
             start_ns = clock_ns()
         else:
             at = after

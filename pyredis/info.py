@@ -185,12 +185,12 @@ def _memory(engine: Engine) -> Pairs:
     yield "mem_fragmentation_ratio", f"{view.fragmentation:.2f}"
     yield "mem_fragmentation_bytes", view.resident - view.used
     yield "mem_not_counted_for_evict", engine.memory.not_counted_bytes()
-    yield "mem_replication_backlog", _backlog_bytes(engine)
+    yield "mem_replication_backlog", view.backlog
     yield (
         "mem_total_replication_buffers",
-        _backlog_bytes(engine) + engine.replication.primary.buffer_bytes,
+        view.backlog + engine.replication.primary.buffer_bytes,
     )
-    yield "mem_clients_slaves", 0
+    yield "mem_clients_slaves", view.replicas
     yield "mem_clients_normal", view.clients
     yield "mem_cluster_links", 0
     yield "mem_aof_buffer", engine.aof.feed.buffered_bytes
@@ -203,7 +203,7 @@ def _memory(engine: Engine) -> Pairs:
 
 def _persistence(engine: Engine) -> Pairs:
     saver = engine.saver
-    loading, running, report = saver.loading, saver.running, engine.child.report
+    loading, report = saver.loading, engine.child.report
     keys_total = engine.child.keys if engine.child.purpose else 0
     yield "loading", int(loading is not None)
     yield "async_loading", int(loading_aside in engine.gates)
@@ -214,13 +214,13 @@ def _persistence(engine: Engine) -> Pairs:
     yield "current_save_keys_processed", report.keys
     yield "current_save_keys_total", keys_total
     yield "rdb_changes_since_last_save", saver.changes
-    yield "rdb_bgsave_in_progress", int(running is not None)
+    yield "rdb_bgsave_in_progress", int(saver.in_progress)
     yield "rdb_last_save_time", saver.last_save_s
     yield "rdb_last_bgsave_status", "ok" if saver.last_ok else "err"
     yield "rdb_last_bgsave_time_sec", saver.last_duration_s
     yield (
         "rdb_current_bgsave_time_sec",
-        saver.now_s - running.since_s if running is not None else -1,
+        saver.now_s - engine.child.since_s if saver.in_progress else -1,
     )
     yield "rdb_saves", saver.saves
     yield "rdb_last_cow_size", saver.last_cow_bytes
@@ -261,14 +261,14 @@ def _stats(engine: Engine) -> Pairs:
     yield "total_connections_received", stats.connections
     yield "total_commands_processed", commands_processed(engine)
     yield "instantaneous_ops_per_sec", int(metrics.commands.per_second)
-    yield "total_net_input_bytes", stats.input_bytes
+    yield "total_net_input_bytes", stats.input_bytes + engine.replication.received_bytes
     yield "total_net_output_bytes", stats.output_bytes
     yield "total_net_repl_input_bytes", engine.replication.received_bytes
     yield "total_net_repl_output_bytes", engine.replication.primary.sent_bytes
     yield "instantaneous_input_kbps", f"{metrics.input_bytes.per_second / 1024:.2f}"
     yield "instantaneous_output_kbps", f"{metrics.output_bytes.per_second / 1024:.2f}"
-    yield "instantaneous_input_repl_kbps", "0.00"
-    yield "instantaneous_output_repl_kbps", "0.00"
+    yield "instantaneous_input_repl_kbps", f"{metrics.input_stream.per_second / 1024:.2f}"
+    yield "instantaneous_output_repl_kbps", f"{metrics.output_stream.per_second / 1024:.2f}"
     yield "rejected_connections", stats.rejected_connections
     yield "sync_full", engine.replication.primary.full_syncs
     yield "sync_partial_ok", engine.replication.primary.partial_syncs
@@ -324,11 +324,6 @@ def _stats(engine: Engine) -> Pairs:
     yield "acl_access_denied_cmd", stats.denied["command"]
     yield "acl_access_denied_key", stats.denied["key"]
     yield "acl_access_denied_channel", stats.denied["channel"]
-
-
-def _backlog_bytes(engine: Engine) -> int:
-    backlog = engine.replication.primary.backlog
-    return backlog.length if backlog is not None else 0
 
 
 def _replication(engine: Engine) -> Pairs:

@@ -650,8 +650,8 @@ class Keyspace:
         self.lfu = False  # the policy is LFU, even while touch_mode is TOUCH_NOT
         self.lfu_log_factor = 10
         self.lfu_decay_time = 1
-        self.may_expire = True  # False on a replica and while writes are paused
-        self.ignore_expiry = False  # while the primary's stream is applied
+        self.may_expire = True  # False on a replica, while loading and while writes are paused
+        self.ignore_expiry = False  # while the primary's stream or the AOF is run
         self.lazy_expire_unlink = False
         # Told of each TTL that is not the primary's doing, on a replica that clients write to.
         self.on_expiry: Callable[[Database, bytes, int], None] | None = None

@@ -22,6 +22,9 @@ def check_output(engine: Engine, session: Session) -> None:
     hard, soft, soft_s = getattr(limits, kind)
     if not hard and not soft:
         return
+    if kind == "replica" and hard:
+        # A replica that comes back gets so much at once.
+        hard = max(hard, engine.config.repl_backlog_size)
     now_ms = engine.now_ms
     held = session.unsent_bytes + session.output_bytes()
     if session.replica is not None:

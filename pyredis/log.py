@@ -50,6 +50,11 @@ class Log:
         if self.syslog:
             syslog.syslog(_SYSLOG[level], text)
 
+    def from_signal(self, text: str) -> None:
+        """Write a warning in the form that Redis' signal handlers use."""
+        if self.level != "nothing":
+            self.raw(f"{os.getpid()}:signal-handler ({int(time.time())}) {text}\n")
+
     def raw(self, text: str) -> None:
         """Write text as it is, unbuffered."""
         data = text.encode("utf-8", "surrogateescape")

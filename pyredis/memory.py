@@ -124,13 +124,16 @@ class Overview(NamedTuple):
     peak: int
     startup: int
     clients: int
+    replicas: int
+    backlog: int
     tables: tuple[Tables, ...]
     keys: int
 
     @property
     def overhead(self) -> int:
-        """All that is no data: the interpreter, clients, tables."""
-        return self.startup + self.clients + self.tables_bytes
+        """All that is no data: the interpreter, clients, replicas, tables."""
+        others = self.clients + self.replicas + self.backlog
+        return self.startup + others + self.tables_bytes
 
     @property
     def tables_bytes(self) -> int:
@@ -161,12 +164,20 @@ def percent(part: int, whole: int) -> float:
 def overview(engine: Engine) -> Overview:
     """Measure everything. O(clients + databases)."""
     used, resident = engine.memory.read()
+    clients = replicas = 0
+    for session in engine.sessions.values():
+        if session.kind == "replica":
+            replicas += session.memory_bytes()
+        else:
+            clients += session.memory_bytes()
     return Overview(
         used=used,
         resident=resident,
         peak=engine.memory.peak_bytes,
         startup=engine.memory.startup_bytes,
-        clients=sum(session.memory_bytes() for session in engine.sessions.values()),
+        clients=clients,
+        replicas=replicas,
+        backlog=engine.replication.primary.backlog_bytes,
         tables=tuple(
             Tables(db.index, len(db.data) * KEY_BYTES, len(db.expires) * EXPIRY_BYTES)
             for db in engine.ks.dbs

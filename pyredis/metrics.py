@@ -56,6 +56,8 @@ class Metrics:
         self.commands = Rate()
         self.input_bytes = Rate()
         self.output_bytes = Rate()
+        self.input_stream = Rate()  # what comes from our primary, a part of input_bytes
+        self.output_stream = Rate()  # what goes to replicas, a part of output_bytes
         self.cycles = Rate()
         self.cycle_ns = Rate()
         self.commands_per_cycle_max = 0
@@ -71,8 +73,11 @@ class Metrics:
         stats = engine.stats
         commands = commands_processed(engine)
         self.commands.sample(commands, elapsed_ms)
-        self.input_bytes.sample(stats.input_bytes, elapsed_ms)
+        streamed = engine.replication.received_bytes
+        self.input_bytes.sample(stats.input_bytes + streamed, elapsed_ms)
         self.output_bytes.sample(stats.output_bytes, elapsed_ms)
+        self.input_stream.sample(streamed, elapsed_ms)
+        self.output_stream.sample(engine.replication.primary.sent_bytes, elapsed_ms)
         self.cycles.sample(stats.cycles, elapsed_ms)
         self.cycle_ns.sample(stats.cycles_ns, elapsed_ms)
         cycles = stats.cycles - self._cycles

@@ -68,7 +68,9 @@ class Serving:
         engine = self._engine
         ks = engine.ks
         waiters = engine.waiters
-        running = engine.running
+        # A gate that makes room gets here before the command of its own client runs.
+        ctx, running = engine.ctx, engine.running
+        outer = ctx.session, ctx.db, ctx.argv
         engine.flush_deferred()  # what the running client is owed so far comes first
         self.busy = True
         while ks.ready:
@@ -84,6 +86,7 @@ class Serving:
                         break
         self.busy = False
         engine.running = running
+        ctx.session, ctx.db, ctx.argv = outer
 
     def retry(self, session: Session) -> None:
         """Run a blocked client's command again; it stays in its place if it still must wait.
@@ -171,9 +174,9 @@ class Serving:
                 engine.queue_output(session)
 
     def retry_waiting(self) -> None:
-        """Clients that wait for something else than keys (WAIT) look again."""
+        """Clients that wait for confirmations of replicas and of the disk look again."""
         engine = self._engine
         for session in list(engine.waiters.blocked):
             state = session.blocked
-            if state is not None and not state.block.keys and not session.postponed:
+            if state is not None and state.block.on_ack:
                 self.retry(session)

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from pyredis.resp import RequestReader
 
 if TYPE_CHECKING:
-    from pyredis.replication.primary import Downstream
     from pyredis.commands.registry import Entry
     from pyredis.keyspace import Database
+    from pyredis.replication.downstream import Downstream
     from pyredis.tracking import Tracker
 
 REPLY_ON, REPLY_OFF, REPLY_SKIP_NEXT, REPLY_SKIP = range(4)
@@ -45,7 +45,8 @@ class Block:
     ``deadline_ms`` is absolute, 0 for none. ``on_timeout`` is the reply then, and also at
     once where waiting is impossible (MULTI, scripts). With ``on_removal`` the client is
     woken by the key's deletion too (a consumer group that is gone). ``again_ms`` is a time at
-    which to run the command again though no key has changed, 0 for none.
+    which to run the command again though no key has changed, 0 for none. With ``on_ack`` the
+    client is woken whenever a replica or the disk confirms something.
     """
 
     keys: tuple[bytes, ...]
@@ -55,6 +56,7 @@ class Block:
     on_removal: bool = False
     argv: tuple[bytes, ...] | None = None
     again_ms: int = 0
+    on_ack: bool = False
 
 
 @dataclass(slots=True)

@@ -1,6 +1,6 @@
 """The orderly end: let replicas catch up, save, go.
 
-A primary with replicas that lag behind holds up writes and waits for them, for ``shutdown-timeout``
+A server with replicas that lag behind holds up writes and waits for them, for ``shutdown-timeout``
 seconds at most, so that a failover afterwards loses nothing. Then what the saver and the
 append-only file need to have done is done. If that fails the server stays, unless it is forced to
 go; a wait can be called off (SHUTDOWN ABORT).
@@ -45,9 +45,14 @@ class Shutdown:
         return self.end_ms is not None
 
     def ask(self, wishes: Wishes) -> bool:
-        """End the server; False if that has to wait. Raises Error if it cannot end."""
+        """End the server; False if that has to wait. Raises Error if it cannot end.
+
+        While it waits, another request changes nothing.
+        """
         engine = self._engine
-        engine.log("warning", "User requested shutdown...")
+        if self.waiting:
+            return False
+        engine.log("notice", "User requested shutdown...")
         self._wishes = wishes
         limit_s = engine.config.shutdown_timeout
         if wishes.now or not limit_s or not self._lagging() or engine.saver.loading is not None:
@@ -88,7 +93,7 @@ class Shutdown:
 
     def _lagging(self) -> bool:
         node = self._engine.replication
-        return node.address is None and any(
+        return any(
             not each.rdb_only and each.acked_offset != node.history.offset
             for each in node.primary.replicas.values()
         )
@@ -97,12 +102,15 @@ class Shutdown:
         engine, wishes = self._engine, self._wishes
         self._tell_of_replicas()
         engine.saver.prepare_exit(wishes.save, wishes.nosave, wishes.force)
-        engine.exit_status = 0
+        if engine.exit_status is None:  # else the log could not be written as promised
+            engine.exit_status = 0
+        if engine.running is not None:
+            engine.close(engine.running)  # nothing more of its pipeline
 
     def _tell_of_replicas(self) -> None:
         node, log = self._engine.replication, self._engine.log
         replicas = list(node.primary.replicas.values())
-        if node.address is not None or not replicas:
+        if not replicas:
             return
         in_sync = 0
         for each in replicas:

@@ -34,9 +34,8 @@ class Writer(threading.Thread):
         super().__init__(daemon=True)
         self.client = WireClient(port)
         self.name = name
-        self.sent = 0
+        self.sent = 0  # at the most
         self.acknowledged: list[tuple[float, int]] = []  # when, how many by then
-        self.client("DEL", name)
 
     def run(self) -> None:
         rng = random.Random(self.name)
@@ -44,9 +43,10 @@ class Writer(threading.Thread):
         with contextlib.suppress(OSError):
             while True:
                 count = rng.randint(1, PIPELINE_MAX)
-                for number in range(self.sent, self.sent + count):
-                    client.send("RPUSH", self.name, number)
+                begin = self.sent
                 self.sent += count
+                for number in range(begin, self.sent):
+                    client.send("RPUSH", self.name, number)
                 for _ in range(count):
                     size = client.read()
                     self.acknowledged.append((time.monotonic(), size))
@@ -79,8 +79,8 @@ def run(runs: int, policy: str, seed: int = 0) -> tuple[int, int]:
     acknowledged = lost = 0
     node = start(folder, policy)
     try:
-        for _ in range(runs):
-            writers = [Writer(node.port, f"list{at}") for at in range(WRITERS)]
+        for number in range(runs):
+            writers = [Writer(node.port, f"list{number}:{at}") for at in range(WRITERS)]
             for writer in writers:
                 writer.start()
             fourth = node.client()
@@ -98,6 +98,7 @@ def run(runs: int, policy: str, seed: int = 0) -> tuple[int, int]:
                 figures = check(client, writer, killed_s, policy)
                 acknowledged += figures[0]
                 lost += figures[1]
+                client("DEL", writer.name)
             client.close()
     finally:
         node.close()

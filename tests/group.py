@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pyredis.config import Config
+from pyredis.config_types import PrimaryAddress
 from pyredis.engine import Engine
 from pyredis.machine import Close, Connect, Connected, Event, Lost, Received, Send
 from pyredis.ports import ManualClock
@@ -122,15 +123,15 @@ class Member:
         """Start, and load what is on the disk."""
         self.lives += 1
         config = Config()
-        usual = {
+        usual: dict[str, Any] = {
             "save": "",
             "repl_diskless_sync_delay": 0,
             "port": self.port,
         }
         wanted = usual | self.settings
-        replicaof = wanted.pop("replicaof", None)
+        address: PrimaryAddress | None = wanted.pop("replicaof", None)
         config.set([(name.replace("_", "-"), str(value)) for name, value in wanted.items()])
-        config.replicaof = replicaof
+        config.replicaof = address
         config.enable_debug_command = "yes"
         self.engine = Engine(
             config,
@@ -144,8 +145,8 @@ class Member:
         engine.child.connect(self.children)
         engine.saver.connect(self.disk)
         engine.aof.connect(self.disk)
-        if replicaof is not None:
-            engine.replication.begin_as_replica(*replicaof)
+        if address is not None:
+            engine.replication.begin_as_replica(*address)
         self.up = True
         self.batch(self._load)
         self.client = self.connect()

@@ -227,6 +227,15 @@ def test_always_ends_the_server_and_no_reply_leaves(action: str) -> None:
     assert "Exiting..." in made.log[-1]
 
 
+def test_always_ends_the_server_in_the_middle_of_a_pipeline() -> None:
+    made = server(appendfsync="always")
+    made.disk.faults["write"] = errno.EIO
+    made.feed(("SET", "a", 1), ("BGREWRITEAOF",), ("SET", "b", 2))
+    assert made.engine.exit_status == 1
+    assert made.client.session.closing == "now"
+    assert b"b" not in made.engine.ks.dbs[0].data
+
+
 def test_a_sync_that_fails_beside() -> None:
     made = server()
     made("SET", "a", 1)

@@ -516,6 +516,20 @@ def test_switched_on_but_it_cannot_begin() -> None:
     assert made("SET", "a", 1) == b"OK"
 
 
+def test_new_data_come_but_it_cannot_begin_anew() -> None:
+    made = SimServer(SimDisk())
+    made.children.fork_error = errno.ENOMEM
+    made.engine.data_replaced()
+    assert info(made, "aof_enabled") == "1"
+    made("SET", "a", 1)
+    made.children.fork_error = 0
+    made.tick()
+    made.children.finish()
+    made.tick()
+    made("SET", "b", 2)
+    assert again(made)("MGET", "a", "b") == [b"1", b"2"]
+
+
 def test_switched_on_while_another_child_works() -> None:
     made = SimServer(SimDisk(), appendonly="no")
     made("BGSAVE")

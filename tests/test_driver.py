@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import struct
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -452,3 +453,20 @@ def test_a_server_follows_another_with_tls(
         replicates(node, "127.0.0.1", tls_port, server.client())
     finally:
         node.close()
+
+
+def test_a_reset_behind_data_that_are_read_slowly(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pyredis.net.driver.READ_BYTES", 1000)
+    peer = bench.connect()
+    peer.sendall(b"x" * 50_000)
+
+    def reset(event: Event) -> None:
+        if len(bench.events) == 5:
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.close()
+            time.sleep(0.01)
+
+    bench.on_event = reset
+    bench.run(lambda: isinstance(bench.events[-1], Lost))

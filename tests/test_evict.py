@@ -437,3 +437,19 @@ def test_no_limit_no_account(client: EngineClient) -> None:
     assert not client.engine.account.kept
     assert isinstance(client.engine.evictor, Evictor)
     assert not client.engine.evictor.on
+
+
+def test_whoever_is_woken_by_the_gate_leaves_the_running_client_its_database() -> None:
+    client = new_client(maxmemory_policy="volatile-lru")
+    reader = client.another()
+    reader("SELECT", 1)
+    reader("XGROUP", "CREATE", "s", "g", "$", "MKSTREAM")
+    reader.send("XREADGROUP", "GROUP", "g", "me", "BLOCK", 0, "STREAMS", "s", ">")
+    limit(client, 1)
+    assert client("SET", "a", 1) == OOM
+    client.engine.ks.dbs[1].set_expiry(b"s", client.clock.now_ms() + 10_000)
+    limit_bytes = used(client) - 50  # without the stream there is room
+    client.engine.config.maxmemory = limit_bytes
+    assert client("SET", "a", 1) == b"OK"
+    assert reader.replies()[0].startswith(b"NOGROUP")
+    assert client.engine.ks.dbs[0].data == {b"a": b"1"}

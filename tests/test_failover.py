@@ -120,9 +120,7 @@ def test_abort_while_handing_over() -> None:
     group.wait(3000)
     assert state(primary) == "failover-in-progress"
     assert primary("SET", "a", "1") == READONLY or primary.client.replies() == []
-    assert primary("REPLICAOF", "NO", "ONE") == (
-        b"ERR REPLICAOF not allowed while failing over."
-    )
+    assert primary("REPLICAOF", "NO", "ONE") == b"ERR REPLICAOF not allowed while failing over."
     assert primary.connect()("FAILOVER", "ABORT") == b"OK"
     assert state(primary) == "no-failover"
     assert primary.info()["role"] == "master"

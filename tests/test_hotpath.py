@@ -90,3 +90,14 @@ def test_many_replies_to_a_client_with_an_output_limit() -> None:
     client("SET", "k", "v" * 5000)
     client.raw(encode_command([b"GET", b"k"]) * 50)
     assert client.session.closing == "now"
+
+
+def test_a_command_that_brings_a_feed_has_it_told_of_what_follows() -> None:
+    client = new_client()
+    client("CONFIG", "SET", "replica-read-only", "no")
+    client("REPLICAOF", "127.0.0.1", 1)
+    promote, write = encode_command([b"REPLICAOF", b"NO", b"ONE"]), encode_command([b"INCR", b"a"])
+    history = client.engine.replication.history
+    before = history.offset
+    assert client.raw(promote + write) == b"+OK\r\n:1\r\n"
+    assert history.offset > before

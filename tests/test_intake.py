@@ -82,9 +82,7 @@ def test_old_data_are_served_while_new_ones_come() -> None:
     assert replica.info("persistence")["loading"] == "0"
     assert replica("GET", "old") == b"1"
     assert replica("SET", "old", "2").startswith(b"READONLY")
-    assert replica("REPLICAOF", "NO", "ONE") == (
-        b"LOADING Redis is loading the dataset in memory"
-    )
+    assert replica("REPLICAOF", "NO", "ONE") == b"LOADING Redis is loading the dataset in memory"
     assert replica("FLUSHALL").startswith((b"LOADING", b"READONLY"))
     watcher = replica.connect()
     watcher("WATCH", "old")
@@ -281,3 +279,44 @@ def test_no_more_full_copies_than_needed() -> None:
     group.wait_for_links()
     assert replica("GET", "late") == b"1"
     assert syncs(primary) == (1, 1)
+
+
+def test_a_delay_for_each_key() -> None:
+    group = Group()
+    primary, replica = about_to_copy(group, "disabled")
+    replica("CONFIG", "SET", "key-load-delay", 50_000)
+    replica("CONFIG", "SET", "loading-process-events-interval-bytes", 1024)
+    keys = sum(len(db.data) for db in primary.engine.ks.dbs)
+    replica.follow(primary)
+    group.wait(500)
+    assert replica.node.intake is not None
+    assert replica.info()["master_sync_in_progress"] == "1"
+    assert 2000 <= group.wait_for_links() <= keys * 50, "behind the last slice nothing is waited"
+    assert replica.digest() == primary.digest()
+    replica("CONFIG", "SET", "repl-diskless-load", "swapdb", "key-load-delay", 1000)
+    slept: list[float] = []
+    replica.engine.host.sleep = slept.append  # type: ignore[method-assign, assignment]
+    replica("REPLICAOF", "NO", "ONE")
+    replica("SET", "own", "1")
+    replica.follow(primary)
+    group.wait_for_links()
+    assert sum(slept) == pytest.approx(keys / 1000)
+
+
+def test_a_file_that_cannot_be_kept_leaves_the_functions_too() -> None:
+    group = Group()
+    primary, replica = about_to_copy(group, "disabled")
+    code = "#!lua name={0}\nredis.register_function('{0}', function() return 1 end)"
+    primary("FUNCTION", "LOAD", code.format("theirs"))
+    replica("FUNCTION", "LOAD", code.format("ours"))
+    replica.disk.faults["rename"] = errno.EIO
+    replica.follow(primary)
+    group.wait(300)
+    assert replica.said("Failed trying to rename the temp DB")
+    libraries = replica.engine.scripting.libraries
+    assert list(libraries.libraries) == [b"ours"]
+    assert list(libraries.functions) == [b"ours"]
+    assert replica("GET", "old") == b"1"
+    replica.disk.faults.clear()
+    group.wait_for_links()
+    assert list(libraries.libraries) == [b"theirs"]

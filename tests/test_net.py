@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import resource
 import selectors
@@ -11,15 +12,20 @@ import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 import trustme
 
 from pyredis.net.connection import Connection
 from pyredis.net.listeners import listen_tcp
+from pyredis.net.poller import READABLE, WRITABLE
 from pyredis.net.server import Server
+from pyredis.net.startup import load_data
 from pyredis.resp import encode_command
 from pyredis.session import Address, Session
+from pyredis.sim.disk import SimDisk
+from tests.simserver import SimServer
 from tests.support import Node, ReplyError, Status, WireClient, free_port, new_engine, parse_reply
 
 
@@ -446,3 +452,48 @@ def test_many_clients_at_once(node: Node) -> None:
         assert replies[-1] == b"%d" % number
         assert replies[:-1] == sorted(replies[:-1])
     assert node.client()("GET", "n") == b"10000"
+
+
+def test_no_reply_leaves_before_the_log_is_written() -> None:
+    made = SimServer(SimDisk(), appendfsync="always")
+    made.disk.faults["sync"] = errno.EIO
+    loop = asyncio.new_event_loop()
+    server = Server(made.engine, made.engine.config, loop, lambda level, text: None)
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    connection = Connection(ours, made.client.session)
+    made.client.session.wire = connection
+    server.connections[connection.fd] = connection
+    server._poller.add(connection.fd)
+    connection.unsent.append(b"an earlier reply")
+    connection.want_write = True
+    theirs.sendall(encode_command([b"SET", b"a", b"1"]))
+    server._on_ready([(connection.fd, READABLE | WRITABLE)])
+    assert made.engine.exit_status == 1
+    assert theirs.recv(100) == b"an earlier reply"
+    server.close()
+    theirs.close()
+    loop.close()
+
+
+@pytest.mark.parametrize("name", ["begin_loading", "load_slice"])
+def test_whatever_goes_wrong_while_loading_ends_the_server(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = SimServer(SimDisk())
+    broken = MagicMock(side_effect=RuntimeError("of no kind that is expected"))
+    monkeypatch.setattr(made.engine.saver, name, broken)
+    said: list[str] = []
+    loop = asyncio.new_event_loop()
+    load_data(
+        loop,
+        MagicMock(),
+        made.engine,
+        lambda level, text: said.append(text),
+        lambda: said.append("ready"),
+        loop.stop,
+    )
+    loop.run_forever()
+    loop.close()
+    assert "=== BUG REPORT: loading failed" in said
+    assert "ready" not in said

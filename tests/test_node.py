@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pyredis.configfile import rewrite
 from tests.group import Client, Group, Member
 from tests.test_primary import fill
 
@@ -513,91 +514,6 @@ def test_announced_addresses() -> None:
     assert replica.info()["replica_announced"] == "0"
 
 
-# Waiting
-
-
-def test_wait_counts_those_who_have_it() -> None:
-    group = Group()
-    primary, first, second = trio(group)
-    group.wire(second, primary).held = True
-    primary("SET", "a", "1")
-    assert primary("WAIT", 1, 0) == 1
-    primary.client.send("WAIT", 2, 500)
-    assert primary.client.replies() == []
-    group.wait(600)
-    assert primary.client.replies() == [1]
-    primary.client.send("WAIT", 2, 0)
-    group.wire(second, primary).held = False
-    group.settle()
-    assert primary.client.replies() == [2], "at once: it was asked"
-    assert first.position == second.position
-
-
-def test_wait_in_one_go_with_the_writes() -> None:
-    group = Group()
-    primary, _ = group.pair()
-    found = primary.client.pipeline("SET a 1", "WAIT 1 0", "SET a 2", "WAIT 1 0", "GET a")
-    assert found == [b"OK", 1, b"OK", 1, b"2"]
-
-
-def test_wait_is_about_ones_own_writes() -> None:
-    group = Group()
-    primary, replica = group.pair()
-    group.wire(replica, primary).held = True
-    reader = primary.connect()
-    primary("SET", "a", "1")
-    assert reader("GET", "a") == b"1"
-    assert reader("WAIT", 1, 0) == 1
-    primary.client.send("WAIT", 1, 100)
-    group.wait(200)
-    assert primary.client.replies() == [0]
-
-
-def test_wait_cannot_wait_in_a_transaction() -> None:
-    group = Group()
-    primary, _ = group.pair()
-    primary("SET", "a", "0")
-    found = primary.client.pipeline("MULTI", "SET a 1", "WAIT 1 0", "WAITAOF 0 1 0", "EXEC")
-    assert found[-1] == [b"OK", 0, [0, 0]], "nobody was asked"
-
-
-def test_wait_for_disks() -> None:
-    group = Group()
-    settings = {"appendonly": "yes", "appendfsync": "always"}
-    primary, replica = group.add("primary", **settings), group.add("replica", **settings)
-    replica.follow(primary)
-    group.wait_for_links()
-    primary("SET", "a", "1")
-    assert primary("WAITAOF", 1, 1, 0) == [1, 1]
-    group.wire(replica, primary).held = True
-    primary("SET", "a", "2")
-    assert primary("WAITAOF", 1, 0, 0) == [1, 0]
-    primary.client.send("WAITAOF", 1, 1, 300)
-    group.wait(400)
-    assert primary.client.replies() == [[1, 0]]
-    replica("CONFIG", "SET", "appendonly", "no")
-    group.wire(replica, primary).held = False
-    group.wait(1000)
-    primary("SET", "a", "3")
-    primary.client.send("WAITAOF", 1, 1, 300)
-    group.wait(400)
-    assert primary.client.replies() == [[1, 0]], "it has no file"
-
-
-def test_wait_for_a_replica_that_leaves() -> None:
-    group = Group()
-    primary, replica = group.pair()
-    group.wire(replica, primary).held = True
-    primary("SET", "a", "1")
-    primary.client.send("WAIT", 1, 1000)
-    group.refusing.add("primary")
-    group.cut(replica, primary)
-    assert primary.client.replies() == []
-    group.refusing.clear()
-    group.wait(3000)
-    assert primary.client.replies() in ([0], [1])
-
-
 # Time to live
 
 
@@ -708,71 +624,7 @@ def test_messages_reach_subscribers_of_replicas() -> None:
     assert subscriber.replies() == [], "a replica's messages are its own"
 
 
-# Errors in the stream
-
-
-def test_an_error_is_told_to_the_log() -> None:
-    group = Group()
-    primary, replica = group.pair()
-    replica("CONFIG", "SET", "replica-read-only", "no")
-    replica("SET", "a", "not a list")
-    primary("RPUSH", "a", "x")
-    assert replica.said("== CRITICAL == This replica is sending an error to its master")
-    assert replica.info("stats")["unexpected_error_replies"] == "1"
-    assert replica.node.link_up
-    assert replica.engine.exit_status is None
-
-
-@pytest.mark.parametrize("behavior", ["panic", "panic-on-replicas"])
-def test_an_error_can_end_the_replica(behavior: str) -> None:
-    group = Group()
-    primary, replica = group.pair()
-    replica("CONFIG", "SET", "propagation-error-behavior", behavior, "replica-read-only", "no")
-    replica("SET", "a", "not a list")
-    primary("RPUSH", "a", "x")
-    assert replica.engine.exit_status is None, "a writable one may differ"
-    replica("CONFIG", "SET", "replica-read-only", "yes")
-    primary("RPUSH", "a", "x")
-    assert replica.engine.exit_status == 1
-    assert replica.said("panicked sending an error to its master")
-
-
-def test_what_is_no_stream_ends_the_link() -> None:
-    group = Group()
-    primary, replica = group.pair()
-    group.wire(replica, primary).down.append(b"*1\r\n:5\r\n")
-    group.settle()
-    group.wait_for_links()
-    assert replica.digest() == primary.digest()
-
-
-def test_a_disk_that_fails_ends_a_replica_unless_it_is_told_otherwise() -> None:
-    group = Group()
-    primary, replica = group.pair()
-    replica("CONFIG", "SET", "save", "3600 1", "replica-ignore-disk-write-errors", "yes")
-    replica.disk.faults["write"] = 28
-    replica("BGSAVE")
-    group.wait(300)
-    assert replica.info("persistence")["rdb_last_bgsave_status"] == "err"
-    primary("SET", "a", "1")
-    assert replica("GET", "a") == b"1"
-    assert replica.said("even though it is unable to write to disk")
-    replica("CONFIG", "SET", "replica-ignore-disk-write-errors", "no")
-    group.wait(12_000)
-    assert replica.engine.exit_status is None, "pings do not matter"
-    primary("SET", "a", "2")
-    assert replica.engine.exit_status == 1
-    assert replica.said("Replica was unable to write command to disk")
-
-
-def test_large_values_come_whatever_the_limits_for_clients() -> None:
-    group = Group()
-    primary, replica = group.pair()
-    replica("CONFIG", "SET", "proto-max-bulk-len", "1mb", "client-query-buffer-limit", "1mb")
-    group.piece = lambda: 100_000
-    primary("SET", "a", "x" * (3 << 20))
-    group.wait_for_links()
-    assert replica("STRLEN", "a") == 3 << 20
+# Settings and oddities
 
 
 def test_writers_to_a_replica_can_be_sent_away() -> None:
@@ -782,3 +634,119 @@ def test_writers_to_a_replica_can_be_sent_away() -> None:
     client = replica.connect()
     assert client("SET", "a", "1") == READONLY
     assert client.closed
+
+
+def test_the_configuration_knows_the_primary() -> None:
+    group = Group()
+    primary, replica = group.pair()
+    assert replica("CONFIG", "GET", "replicaof") == [b"replicaof", b"10.0.0.1 6379"]
+    assert replica("CONFIG", "GET", "slaveof") == [b"slaveof", b"10.0.0.1 6379"]
+    assert primary("CONFIG", "GET", "replicaof") == [b"replicaof", b""]
+    replica("REPLICAOF", "NO", "ONE")
+    assert replica("CONFIG", "GET", "replicaof") == [b"replicaof", b""]
+    group.wait(1100)
+    primary("FAILOVER") if primary.node.primary.replicas else primary.follow(replica)
+    group.wait_for_links()
+    assert primary("CONFIG", "GET", "replicaof") == [b"replicaof", b"10.0.0.2 6379"]
+
+
+def test_a_role_that_changes_inside_a_transaction() -> None:
+    """What a Sentinel sends; and writes in front of it belong to the old history."""
+    group = Group()
+    primary, replica = group.pair()
+    replica("MULTI")
+    replica("REPLICAOF", "NO", "ONE")
+    replica("CLIENT", "KILL", "TYPE", "normal")
+    replica("CLIENT", "KILL", "TYPE", "pubsub")
+    assert replica("EXEC") == [b"OK", 0, 0]
+    primary("MULTI")
+    primary("SET", "lost", "1")
+    primary("REPLICAOF", replica.host, replica.port)
+    assert primary("EXEC") == [b"OK", b"OK"]
+    assert syncs(replica) == (1, 0), "the write moved it away from the common history"
+    group.wait_for_links()
+    assert primary("EXISTS", "lost") == 0
+    assert primary.digest() == replica.digest()
+
+
+def test_itself_and_circles_come_to_nothing_and_can_be_undone() -> None:
+    group = Group()
+    primary, replica = group.pair()
+    primary("SET", "a", "1")
+    alone = group.add("alone")
+    alone.follow(alone)
+    group.wait(5000)
+    assert not alone.node.link_up
+    primary.follow(replica)
+    group.wait(5000)
+    primary("REPLICAOF", "NO", "ONE")
+    alone("REPLICAOF", "NO", "ONE")
+    group.wait_for_links()
+    primary("SET", "b", "1")
+    assert replica("MGET", "a", "b") == [b"1", b"1"]
+
+
+def test_evicted_keys_are_deleted_below() -> None:
+    group = Group()
+    primary, replica = group.pair(maxmemory="1gb", maxmemory_policy="allkeys-random")
+    for number in range(300):
+        primary("SET", f"k{number}", "x" * 2000)
+    replica("CONFIG", "SET", "maxmemory", "1000")
+    group.wait(500)
+    used = primary.engine.memory.used_bytes()
+    primary("CONFIG", "SET", "maxmemory", used - 200_000)
+    primary("SET", "one", "more")
+    group.wait(1000)
+    assert 100 < primary("DBSIZE") < 280
+    assert replica.digest() == primary.digest(), "neither more nor less"
+
+
+def test_fields_with_a_time_to_live() -> None:
+    group = Group()
+    primary, replica = group.pair()
+    primary("DEBUG", "SET-ACTIVE-EXPIRE", 0)
+    primary("HSET", "h", "gone", "1", "stays", "2")
+    primary("HPEXPIRE", "h", 1000, "FIELDS", 1, "gone")
+    group.wait(2000)
+    assert replica("HGET", "h", "gone") is None
+    assert replica("HGETALL", "h") == [b"stays", b"2"]
+    primary("DEBUG", "SET-ACTIVE-EXPIRE", 1)
+    group.wait(1000)
+    assert primary("HLEN", "h") == replica("HLEN", "h") == 1
+    assert replica.digest() == primary.digest()
+    assert replica.node.history.offset == primary.node.history.offset
+
+
+def test_settings_hold_from_the_start() -> None:
+    group = Group()
+    primary = group.add("primary", min_replicas_to_write=1)
+    assert primary("SET", "a", "1") == b"NOREPLICAS Not enough good replicas to write."
+    replica = group.add(
+        "replica", replicaof=(primary.host, primary.port), replica_serve_stale_data="no"
+    )
+    group.wait_for_links()
+    assert primary("SET", "a", "1") == b"OK"
+    group.refusing.add("primary")
+    replica.kill()
+    replica.boot()
+    assert replica("GET", "a").startswith(b"MASTERDOWN")
+
+
+def test_a_rewritten_configuration_names_the_primary() -> None:
+    group = Group()
+    _, replica = group.pair()
+    config = replica.engine.config
+    assert "replicaof 10.0.0.1 6379" in rewrite([], config)
+    replica("REPLICAOF", "NO", "ONE")
+    assert "replicaof" not in rewrite(["replicaof 10.0.0.1 6379"], config)
+
+
+def test_a_killed_link_is_down_at_once() -> None:
+    group = Group()
+    primary, replica = group.pair()
+    primary("SET", "a", "1")
+    replica("CONFIG", "SET", "replica-serve-stale-data", "no")
+    assert replica("GET", "a") == b"1"
+    group.refusing.add("primary")
+    replica("CLIENT", "KILL", "TYPE", "master")
+    assert replica("GET", "a").startswith(b"MASTERDOWN")

@@ -7,10 +7,12 @@ import random
 
 import pytest
 
-from pyredis.replication.primary import GETACK, PING, Phase
+from pyredis.replication.downstream import Phase
+from pyredis.replication.primary import PING
+from pyredis.session import Session
 from tests.group import Group, Member
-from tests.support import Twin
 
+LIMIT = {"client_output_buffer_limit": "replica 64kb 0 0"}
 DISK = {"repl_diskless_sync": "no"}
 KINDS = [pytest.param({}, id="diskless"), pytest.param(DISK, id="disk")]
 
@@ -262,7 +264,6 @@ def test_no_child_can_be_had(settings: dict[str, str]) -> None:
     replica.follow(primary)
     group.wait(3000)
     assert not replica.node.link_up
-    assert b"-ERR BGSAVE failed, replication can't continue\r\n" not in primary.log
     assert primary.said("BGSAVE for replication failed")
     assert replica.said("BGSAVE failed, replication can't continue")
     primary.children.fork_error = 0
@@ -503,7 +504,7 @@ def test_a_replica_that_takes_none_of_a_streamed_copy_is_dropped() -> None:
 
 def test_the_output_limit_for_replicas() -> None:
     group = Group()
-    primary, replica = group.pair(client_output_buffer_limit="replica 64kb 0 0")
+    primary, replica = group.pair(repl_backlog_size="16kb", **LIMIT)
     group.wire(replica, primary).held = True
     for _ in range(100):
         primary("SET", "big", "x" * 1000)
@@ -511,13 +512,27 @@ def test_the_output_limit_for_replicas() -> None:
     assert primary.said("overcoming of output buffer limits")
     group.wait_for_links()
     assert replica.digest() == primary.digest()
-    assert primary.info("stats")["sync_partial_ok"] == "1"
+    assert primary.info("stats")["sync_full"] == "2", "the backlog is smaller than the limit"
+
+
+def test_a_limit_below_the_size_of_the_backlog_does_not_hold() -> None:
+    group = Group()
+    primary, replica = group.pair(repl_backlog_size="1mb", **LIMIT)
+    group.wire(replica, primary).held = True
+    for _ in range(900):
+        primary("SET", "big", "x" * 1000)
+    group.wait(200)
+    assert downstream_phases(primary) == [Phase.ONLINE]
+    for _ in range(300):
+        primary("SET", "big", "x" * 1000)
+    group.wait(200)
+    assert primary.said("overcoming of output buffer limits")
 
 
 @pytest.mark.parametrize("settings", KINDS)
 def test_what_is_held_for_a_copy_counts_for_the_limit(settings: dict[str, str]) -> None:
     group = Group()
-    primary, _ = held_pair(group, client_output_buffer_limit="replica 64kb 0 0", **settings)
+    primary, _ = held_pair(group, repl_backlog_size="16kb", **LIMIT, **settings)
     for _ in range(100):
         primary("SET", "big", "x" * 1000)
     group.wait(200)
@@ -582,70 +597,7 @@ def test_a_transaction_begun_in_time_is_refused_at_exec() -> None:
     assert primary("EXEC").startswith(b"EXECABORT Transaction discarded because of: NOREPLICAS")
 
 
-# Peers that are no replicas of ours
-
-
-def test_a_replica_of_old_says_sync() -> None:
-    group = Group()
-    primary = group.add("primary", **DISK)
-    fill(primary)
-    old = primary.connect()
-    old.feed(b"SYNC\r\n")
-    group.wait(300)
-    data = old.raw().lstrip(b"\n")
-    size, _, rest = data.partition(b"\r\n")
-    assert size[:1] == b"$"
-    assert rest.startswith(b"REDIS")
-    assert rest[int(size[1:]) :] in (b"", PING)
-    primary("SET", "a", "1")
-    assert old.raw().endswith(b"$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n")
-
-
-def test_a_tool_that_wants_the_snapshot_alone() -> None:
-    group = Group()
-    primary = group.add("primary")
-    fill(primary)
-    tool = primary.connect()
-    assert tool("REPLCONF", "rdb-only", "1") == b"OK"
-    tool("REPLCONF", "capa", "eof")
-    tool.feed(b"SYNC\r\n")
-    group.wait(300)
-    head, _, rest = tool.raw().lstrip(b"\n").partition(b"\r\n")
-    mark = head[len("$EOF:") :]
-    assert rest.endswith(mark)
-    primary("SET", "a", "1")
-    group.wait(2000)
-    assert tool.raw() == b""
-    assert tool.closed
-
-
-def test_psync_with_replies_pending() -> None:
-    group = Group()
-    primary = group.add("primary")
-    found = primary.client.pipeline("PING", "PSYNC ? -1")
-    assert found[1] == b"ERR SYNC and PSYNC are invalid with pending output"
-
-
-def test_a_second_psync_is_ignored() -> None:
-    group = Group()
-    primary, replica = group.pair()
-    wire = group.wire(replica, primary)
-    wire.up.append(b"*3\r\n$5\r\nPSYNC\r\n$1\r\n?\r\n$2\r\n-1\r\nSYNC\r\n")
-    group.settle()
-    primary("SET", "a", "1")
-    assert replica("GET", "a") == b"1"
-    assert primary.info("stats")["sync_full"] == "1"
-
-
-def test_getack_is_answered_at_once() -> None:
-    group = Group()
-    primary, replica = group.pair()
-    primary("SET", "a", "1")
-    wire = group.wire(replica, primary)
-    before = wire.sent_up
-    primary("WAIT", 1, 0)
-    assert wire.sent_up.removeprefix(before).startswith(b"*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK")
-    assert wire.sent_down.endswith(GETACK)
+# Patience, and what others are told
 
 
 @pytest.mark.parametrize("settings", KINDS)
@@ -685,68 +637,53 @@ def test_the_clock_is_put_back() -> None:
     assert downstream_phases(primary) == []
 
 
-def test_a_part_of_the_data_for_tools() -> None:
+def test_what_is_kept_for_replicas_is_told_and_evicts_nothing() -> None:
     group = Group()
-    primary = group.add("primary", repl_diskless_sync="no")
-    fill(primary)
-    primary("FUNCTION", "LOAD", "#!lua name=lib\nredis.register_function('f', function() end)")
-    tool = primary.connect()
-    assert tool("REPLCONF", "rdb-filter-only", "functions") == b"OK"
-    assert tool("SYNC") == b"ERR Filtered replica requires EOF capability"
-    tool("REPLCONF", "capa", "eof", "rdb-only", "1")
-    replica = group.add("replica")
-    tool.feed(b"SYNC\r\n")
+    primary, replica = group.pair(maxmemory="1gb", maxmemory_policy="allkeys-random")
+    group.wire(replica, primary).held = True
+    for number in range(100):
+        primary("SET", f"k{number}", "x" * 1000)
+    group.wait(500)
+    info = primary.info("memory")
+    backlog, buffers = int(info["mem_replication_backlog"]), 100 * 1000
+    assert backlog > buffers
+    assert int(info["mem_total_replication_buffers"]) > backlog + buffers
+    assert int(info["mem_clients_slaves"]) > buffers
+    assert int(info["mem_not_counted_for_evict"]) > buffers
+    stats = dict(zip(*[iter(primary("MEMORY", "STATS"))] * 2, strict=True))
+    assert stats[b"replication.backlog"] == backlog
+    assert stats[b"clients.slaves"] > buffers
+    assert float(primary.info("stats")["instantaneous_output_repl_kbps"]) > 0
+    group.wire(replica, primary).held = False
+    group.wait(100)
+    assert float(replica.info("stats")["instantaneous_input_repl_kbps"]) > 0
+    assert int(replica.info("stats")["total_net_input_bytes"]) > buffers
+
+
+@pytest.mark.parametrize("setting", ["yes", "no"])
+def test_packets_can_be_saved(setting: str) -> None:
+    group = Group()
+    primary, replica = group.add("primary", repl_disable_tcp_nodelay=setting), group.add("replica")
+    bundled: list[Session] = []
+    primary.engine.bundle_output = bundled.append
     replica.follow(primary)
+    assert [each.kind for each in bundled] == (["replica"] if setting == "yes" else [])
+
+
+@pytest.mark.parametrize("settings", KINDS)
+def test_a_copy_for_replicas_is_a_background_save_to_others(settings: dict[str, str]) -> None:
+    group = Group()
+    primary, _ = held_pair(group, **settings)
+    group.wait(2000)
+    info = primary.info("persistence")
+    assert info["rdb_bgsave_in_progress"] == "1"
+    assert info["rdb_current_bgsave_time_sec"] == "3"
+    expected = b"ERR Background save already in progress"
+    assert primary("BGSAVE") == primary("SAVE") == expected
+    let_go(group, primary)
     group.wait_for_links()
-    snapshot = tool.raw()
-    assert b"register_function" in snapshot
-    assert b"string:1" not in snapshot
-    assert replica.digest() == primary.digest()
-    assert len(primary.children.jobs) == 2, "neither can have the other's"
-
-
-def test_replies_and_the_stream_do_not_mix() -> None:
-    for words in ("PING", "GET a", "SET a 1", "REPLCONF listening-port 5", "NONSENSE", "INFO",
-                  "MULTI", "QUIT", "SUBSCRIBE x", "BLPOP x 0", "REPLICAOF no one", "RESET"):  # fmt: skip
-        group = Group()
-        primary, replica = group.pair()
-        group.refusing.add("primary")
-        wire = group.wire(replica, primary)
-        sent = wire.sent_down
-        wire.up.append(words.encode() + b"\r\n")
-        group.settle()
-        assert wire not in group.wires, words
-        assert wire.sent_down == sent, words
-        assert primary("EXISTS", "a") == 0
-    for words in ("PSYNC ? -1", "SYNC", "REPLCONF GETACK *", "REPLCONF ACK x", ""):
-        group = Group()
-        primary, replica = group.pair()
-        wire = group.wire(replica, primary)
-        wire.up.append(words.encode() + b"\r\n")
-        group.settle()
-        assert wire in group.wires, words
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        "", "a", "listening-port", "listening-port x", "listening-port 99999999", "capa nonsense",
-        "capa", "foo bar", "rdb-only 2", "rdb-only x", "rdb-filter-only data",
-        "rdb-filter-only functions", "listening-port 1 foo bar",
-    ],
-)  # fmt: skip
-def test_odd_words(twin: Twin, words: str) -> None:
-    twin("REPLCONF", *words.split())
-
-
-def test_odd_values(twin: Twin) -> None:
-    twin("REPLCONF", "ip-address", "x" * 300)
-    twin("REPLCONF", "rdb-filter-only", "")
-    twin("REPLCONF", "rdb-filter-only", "functions foo")
-    twin("REPLCONF", "rdb-filter-only", "'functions")
-    twin = twin.another()
-    for args in (("x",), ("x", "y"), ("?", "x")):
-        twin("PSYNC", *args)
-    twin("MULTI")
-    twin("PSYNC", "?", "-1")
-    twin("EXEC")
+    info = primary.info("persistence")
+    assert info["rdb_bgsave_in_progress"] == "0"
+    assert info["rdb_current_bgsave_time_sec"] == "-1"
+    assert info["rdb_last_bgsave_time_sec"] in ("3", "4")
+    assert info["rdb_last_cow_size"] == str(5 << 20)

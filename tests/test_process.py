@@ -57,6 +57,11 @@ def test_start_up_text() -> None:
             assert node.log.count(text) == 1
 
 
+def test_maxmemory_without_room_for_data_is_warned_of() -> None:
+    with running("--save", "", "--maxmemory", "1mb") as node:
+        assert "WARNING: maxmemory (1048576 bytes) leaves no room for data" in node.log
+
+
 def test_commands_are_renamed_and_removed(tmp_path: Path) -> None:
     conf = tmp_path / "redis.conf"
     conf.write_text('save ""\nrename-command GET fetch\nrename-command FLUSHALL ""\n')
@@ -128,7 +133,8 @@ def test_signals_end_the_process_in_order(name: str) -> None:
     with running("--save", "") as node:
         node.process.send_signal(getattr(signal, name))
         assert node.finish() == 0
-        assert f"Received {name} scheduling shutdown" in node.log
+        assert f"{node.process.pid}:signal-handler (" in node.log
+        assert f") Received {name} scheduling shutdown..." in node.log
         assert "ready to exit, bye bye" in node.log
 
 
@@ -203,11 +209,28 @@ def test_a_crash_leaves_a_report_with_a_stack_trace(tmp_path: Path) -> None:
 
 
 def test_second_interrupt_kills_at_once() -> None:
-    with running("--save", "") as node:
+    with running("--save", "", "--busy-reply-threshold", "10") as node:
         client = node.client()
-        client.send("DEBUG", "SLEEP", "60")
+        node.client().send("EVAL", "while true do end", "0")
+        while not client("PING").startswith(b"BUSY"):
+            pass  # it has not come to that yet
         # Two signals at once would be merged, so the second follows when the first was taken.
         while node.process.poll() is None:
             node.process.send_signal(signal.SIGINT)
         assert node.finish() == 1
         assert "You insist" in node.log
+
+
+def test_an_interrupt_after_a_shutdown_was_called_off_is_a_first_one() -> None:
+    with running("--save", "") as node:
+        client, replica = node.client(), node.client()
+        replica.send("PSYNC", "?", "-1")
+        while client("ROLE")[2] == [] and b"slave" not in client("CLIENT", "LIST", "TYPE", "slave"):
+            pass
+        client("SET", "a", "1")
+        for _ in range(2):
+            node.process.send_signal(signal.SIGINT)
+            node.wait_for("Waiting for replicas before shutting down.")
+            assert client("SHUTDOWN", "ABORT") == b"OK"
+            node.log = ""
+        assert client("PING") == b"PONG"

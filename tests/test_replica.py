@@ -641,3 +641,12 @@ def test_whatever_happens_the_machine_keeps_its_word(happenings: list[str | byte
         assert (machine.deadline() is None) == waits
         if machine.link_up:
             assert link is not None
+
+
+def test_a_link_that_is_given_up_for_another_is_down_since_then() -> None:
+    machine = Replica(Facts())
+    machine.follow(1000, "primary", 6379)
+    assert machine.down_since_ms is None
+    machine.state = State.CONNECTED
+    machine.follow(5000, "another", 6379)
+    assert machine.down_since_ms == 5000

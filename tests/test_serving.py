@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.group import Group, Member
+from tests.group import Group
 from tests.support import REDIS_SERVER, EngineClient, RealRedis, Twin, new_client
 from tests.test_node import READONLY
 
@@ -137,7 +137,7 @@ def test_what_an_orphan_refuses(orphans: Twin, stale: str, read_only: str) -> No
     twin = orphans
     twin("CONFIG", "SET", "replica-serve-stale-data", stale, "replica-read-only", read_only)
     for words in (
-        "GET a", "SET a 1", "PING", "ECHO a", "PUBLISH a b", "WAIT 0 0", "FAILOVER", "BLPOP l 0.01",
+        "GET a", "SET a 1", "PING", "ECHO a", "PUBLISH a b", "WAIT 0 0", "FAILOVER", "LPOP l",
         "DBSIZE", "FLUSHALL", "PSYNC ? -1", "SYNC", "PSYNC x 1 FAILOVER", "REPLICAOF 127.0.0.1 1",
         "SUBSCRIBE", "DEL a", "EVAL_RO return(1) 0", "FCALL f 0", "FUNCTION FLUSH", "TOUCH a",
     ):  # fmt: skip
@@ -154,7 +154,6 @@ def test_what_an_orphan_refuses(orphans: Twin, stale: str, read_only: str) -> No
     twin("EXEC")
     twin("WATCH", "a")
     twin("UNWATCH")
-    assert twin("ROLE")[0] == b"slave" if stale == "yes" else True
 
 
 def test_scripts_without_enough_replicas(twin: Twin) -> None:
@@ -171,12 +170,9 @@ def test_scripts_without_enough_replicas(twin: Twin) -> None:
         twin("CONFIG", "SET", "min-replicas-to-write", 0)
 
 
-def test_the_memory_of_the_engine_alone(client: EngineClient) -> None:
-    """Nobody waits any more when a client is gone."""
+def test_who_is_gone_waits_no_more(client: EngineClient) -> None:
     other = client.another()
     other.send("BLPOP", "a", 0)
     client.engine.disconnect(other.session)
     assert client("RPUSH", "a", "1") == 1
     assert client("LLEN", "a") == 1
-
-

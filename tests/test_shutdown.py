@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pyredis.resp import encode_command
+from pyredis.shutdown import Wishes
 from tests.group import Group, Member
-from tests.test_node import trio
+from tests.test_node import chain, trio
 
 
 def lagging(group: Group, **settings: object) -> tuple[Member, Member]:
@@ -74,6 +76,23 @@ def test_all_of_them_count() -> None:
     group.cut(second, primary)
     assert primary.engine.exit_status == 0, "the one that is left has all"
     assert first("GET", "a") == b"1"
+
+
+def test_one_in_the_middle_waits_for_those_below() -> None:
+    group = Group()
+    top, middle, bottom = chain(group)
+    top("SET", "a", "1")
+    group.wait(1100)
+    group.wire(bottom, middle).held = True
+    top("SET", "a", "2")
+    middle.client.send("SHUTDOWN")
+    group.wait(2000)
+    assert middle.engine.exit_status is None
+    assert middle.position == top.position, "it says nothing of its own in the stream"
+    group.wire(bottom, middle).held = False
+    group.wait(1100)
+    assert middle.engine.exit_status == 0
+    assert bottom("GET", "a") == b"2"
 
 
 def test_a_replica_goes_at_once() -> None:
@@ -163,3 +182,45 @@ def test_data_are_saved_as_they_are_when_it_goes() -> None:
     assert primary("GET", "a") == b"1"
     group.wait_for_links()
     assert primary.node.primary.partial_syncs == 1
+
+
+def test_those_that_answer_do_not_put_the_end_off() -> None:
+    group = Group()
+    primary, first, second = trio(group)
+    primary("CONFIG", "SET", "shutdown-timeout", 4)
+    group.wait(1100)
+    group.wire(second, primary).held = True
+    primary("SET", "a", "1")
+    primary.client.send("SHUTDOWN", "NOSAVE")
+    group.wait(3800)
+    assert primary.engine.exit_status is None
+    group.wait(300)
+    assert primary.engine.exit_status == 0
+    assert primary.log.count("User requested shutdown...") == 1
+    assert first("GET", "a") == b"1"
+
+
+def test_what_comes_after_the_last_snapshot_is_not_accepted() -> None:
+    group = Group()
+    primary = group.add("primary", save="3600 1")
+    other = primary.connect()
+    engine = primary.engine
+    engine.begin_batch()
+    ask, write = encode_command([b"SHUTDOWN"]), encode_command([b"INCR", b"a"])
+    engine.feed(primary.client.session, write + ask + write)
+    engine.feed(other.session, write)
+    engine.end_batch()
+    assert engine.exit_status == 0
+    assert b"".join(primary.client.session.out) == b":1\r\n"
+    assert other.session.out == []
+
+
+def test_a_second_request_changes_nothing() -> None:
+    group = Group()
+    primary, _ = lagging(group, shutdown_timeout=3)
+    primary.client.send("SHUTDOWN")
+    group.wait(2000)
+    assert not primary.engine.shutdown.ask(Wishes(now=True))
+    assert primary.engine.exit_status is None
+    group.wait(1100)
+    assert primary.engine.exit_status == 0

@@ -128,3 +128,35 @@ def test_the_lab_is_part_of_the_pyredis_command(capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit):
         pyredis(["lab", "run", "x", "--seeds", "many"])
     assert "expected two numbers" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "said"),
+    [
+        ("nodes a\nconfig a: maxmemry 1\n", [], "Bad directive"),
+        ("nodes a\nconfig a: maxmemry 1\n", ["--seeds", "1..40", "--jobs", "2"], "Bad directive"),
+        ("nodes a b\nconfig b: replicaof {z}\n", [], "line 2: expected one of {a}, {b}, found 'z'"),
+        (GOOD, ["--keep", "x"], "go with --real"),
+        (GOOD, ["--seeds", "1..2", "--trace", "x"], "goes without"),
+        (GOOD, ["--real", "--server", "a=/no/such/program"], "cannot run /no/such/program"),
+    ],
+)
+def test_mistakes_are_told_in_a_line_or_two(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    text: str,
+    arguments: list[str],
+    said: str,
+) -> None:
+    (tmp_path / "s.txt").write_text(text)
+    assert main(["run", f"{tmp_path}/s.txt", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_unknown_commands_are_pointed_at(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "s.txt").write_text("nodes a\nat 1s a: SETT x 1\nat 1s a: client id\nend 2s\n")
+    assert main(["run", f"{tmp_path}/s.txt"]) == 0
+    err = capsys.readouterr().err
+    assert err == f"{tmp_path}/s.txt, line 2: no command of pyredis: SETT\n"

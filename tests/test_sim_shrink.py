@@ -70,6 +70,7 @@ def test_several_faults_may_be_needed() -> None:
 
 def test_failures_are_alike_by_kind_and_reason_not_by_numbers() -> None:
     scenario = parse_scenario("nodes a b\nexpect equal a b\nexpect a: GET k == 1")
+
     def shape(text: str, line: int) -> tuple[str, ...]:
         return signature(Violation("expectation", text, 0, line), scenario)
 
@@ -77,5 +78,10 @@ def test_failures_are_alike_by_kind_and_reason_not_by_numbers() -> None:
     assert differ == shape("expect equal a b: digests differ: a fedcba9876, b 0123456789", 2)
     assert differ != shape("expect equal a b: b cannot tell", 2)
     assert differ != shape("expect a: GET k == 1: found '2'", 3)
+    fewer = shape("expect a: GET k == 1: found '0'", 3)
+    assert shape("expect a: GET k == 1: found '2'", 3) == shape(
+        "expect a: GET k == 1: found '9'", 3
+    )
+    assert fewer != shape("expect a: GET k == 1: found '2'", 3)
     one, two = Violation("wait", "w0 5", 1), Violation("wait", "w1 6", 2)
     assert signature(one, scenario) == signature(two, scenario)

@@ -26,6 +26,9 @@ SHELL = {
     "configfile.py",
     "persistence/disk.py",
     "persistence/snapshot.py",
+    "sim/process.py",
+    "sim/proxy.py",
+    "sim/real.py",
 }
 FORBIDDEN_IMPORTS = {"socket", "asyncio", "select", "selectors", "subprocess", "threading", "ssl"}
 FORBIDDEN_CALLS = re.compile(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pyredis.sim.disk import SimDisk
+from tests.simserver import SimServer
 from tests.support import EngineClient, Twin
 
 
@@ -32,3 +34,23 @@ def test_waitaof(client: EngineClient) -> None:
     client.send("WAITAOF", 0, 1, 50)
     client.tick(50)
     assert client.replies() == [[0, 0]]
+
+
+def test_what_comes_behind_waitaof_has_its_turn_at_once() -> None:
+    made = SimServer(SimDisk(), appendfsync="always")
+    assert made.feed(("SET", "a", 1), ("WAITAOF", 1, 0, 0), ("GET", "a")) == [b"OK", [1, 0]]
+    assert made.engine.deadline_ms() == made.clock.now_ms()
+    made.client.tick()
+    assert made.client.replies() == [b"1"]
+
+
+def test_waitaof_when_the_log_is_switched_off() -> None:
+    made = SimServer(SimDisk(), appendfsync="no")
+    made("SET", "a", 1)
+    waiting = made.connect()
+    waiting.session.write_offset = made.client.session.write_offset
+    waiting.send("WAITAOF", 1, 0, 0)
+    assert waiting.replies() == []
+    made("CONFIG", "SET", "appendonly", "no")
+    error = b"ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."
+    assert waiting.replies() == [error]

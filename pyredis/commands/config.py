@@ -122,6 +122,7 @@ def config_resetstat(ctx: Context) -> Reply:
     engine.child.reset_stats()
     engine.saver.reset_stats()
     engine.aof.reset_stats()
+    engine.replication.reset_stats()
     ks.hits = ks.misses = ks.expired = ks.expired_fields = 0
     for entry in engine.table.all():
         entry.reset()

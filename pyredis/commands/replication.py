@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from pyredis.commands.args import INT64_MAX, integer, integer_in, syntax_error
+from pyredis.commands.clients import client_line
 from pyredis.commands.registry import Group
 from pyredis.context import Context
 from pyredis.quoting import split_args
@@ -48,7 +49,7 @@ def replicaof(ctx: Context, host: bytes, port: bytes) -> Reply:
         raise Error("ERR REPLICAOF not allowed in cluster mode.")
     if node.failover.active:
         raise Error("ERR REPLICAOF not allowed while failing over.")
-    who = f"'id={ctx.session.id} addr={ctx.session.address.peer}'"
+    who = _shown(ctx)
     if host.upper() == b"NO" and port.upper() == b"ONE":
         if node.address is not None:
             node.unfollow()
@@ -207,8 +208,9 @@ def psync(ctx: Context, replid: bytes, offset: bytes, *option: bytes) -> Reply:
             raise Error("ERR PSYNC FAILOVER can't be sent to a master.")
         if name.lower() != node.history.replid:
             raise Error("ERR PSYNC FAILOVER replid must match my replid.")
-        ctx.engine.log("notice", "Failover request received, this server becomes the primary.")
+        ctx.engine.log("notice", f"Failover request received for replid {name}.")
         node.unfollow()
+        ctx.engine.log("notice", f"MASTER MODE enabled (failover request from {_shown(ctx)})")
     _check_link(ctx)
     number = integer_in(offset, -INT64_MAX - 1, INT64_MAX)
     return node.primary.psync(ctx.session, name, number)
@@ -227,6 +229,12 @@ def sync(ctx: Context) -> Reply:
         return NO_REPLY
     _check_link(ctx)
     return ctx.engine.replication.primary.psync(ctx.session, "?", -1, old=True)
+
+
+def _shown(ctx: Context) -> str:
+    """The client as the log has it."""
+    line = client_line(ctx, ctx.session)
+    return "'" + line.decode("utf-8", "surrogateescape") + "'"
 
 
 def _check_link(ctx: Context) -> None:

@@ -129,7 +129,7 @@ def shutdown(ctx: Context, *options: bytes) -> Reply:
     if engine.scripting.busy and b"NOSAVE" not in given:
         raise engine.scripting.busy_error()
     wishes = Wishes(b"SAVE" in given, b"NOSAVE" in given, b"NOW" in given, b"FORCE" in given)
-    if engine.shutdown.waiting or not engine.shutdown.ask(wishes):
+    if not engine.shutdown.ask(wishes):
         return Block((), 0, NO_REPLY)
     return NO_REPLY
 

@@ -1,8 +1,9 @@
 """WAIT and WAITAOF: until enough others have what the client has written.
 
-Of every client it is known where the replication stream stood behind its last write. The replicas
-are asked how far they are, and whenever one answers, the clients that wait look again. The reply is the number of confirmations, when there are enough or
-when the time is over. It promises nothing: a replica that has confirmed can still be lost.
+Of every client it is known where the replication stream stood behind its last write. The
+replicas are asked how far they are, and whenever one answers, the clients that wait look again.
+The reply is the number of confirmations, when there are enough or when the time is over. It
+promises nothing: a replica that has confirmed can still be lost.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def wait(ctx: Context, numreplicas: bytes, timeout: bytes) -> Reply:
         return confirmed
     if ctx.session.blocked is None:
         node.want_acks()
-    return Block((), deadline_ms, lambda: node.primary.count_acked(offset))
+    return Block((), deadline_ms, lambda: node.primary.count_acked(offset), on_ack=True)
 
 
 @command(
@@ -80,7 +81,7 @@ def waitaof(ctx: Context, numlocal: bytes, numreplicas: bytes, timeout: bytes) -
         return [here, there]
     if ctx.session.blocked is None:
         node.want_acks()
-    return Block((), deadline_ms, confirmed)
+    return Block((), deadline_ms, confirmed, on_ack=True)
 
 
 def _deadline_ms(ctx: Context, arg: bytes) -> int:

@@ -9,6 +9,9 @@ Names are resolved by the loop's resolver, which has threads of its own. All add
 are tried in turn. What the kernel does not take at once is kept, without limit: links carry
 requests and acknowledgements, and the machine that sends too much has itself to blame.
 
+Links are watched as clients are, by a poller of our own: uvloop's readers are never called again
+when the other side resets a connection while data are still to be read.
+
 With TLS, OpenSSL works on memory buffers between the socket and the machine, and ``Connected``
 is told when the handshake is over.
 """
@@ -25,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pyredis.machine import Action, Close, Connect, Connected, Event, Lost, Received
 from pyredis.net.connection import keep_alive
+from pyredis.net.poller import WRITABLE, Ready, best_poller
 from pyredis.net.tls import TLSError, client_context
 
 if TYPE_CHECKING:
@@ -55,6 +59,8 @@ class Driver:
         self.deliver = deliver
         self.uses_tls = uses_tls
         self._links: dict[int, Link] = {}
+        self._poller = best_poller(loop, self._on_ready)
+        self._watched: dict[int, Link] = {}  # by descriptor
 
     def perform(self, actions: Iterable[Action]) -> None:
         """Do what a machine asks for. Raises nothing: what fails is told later, as ``Lost``."""
@@ -76,6 +82,29 @@ class Driver:
         """End all links; nothing is told of them."""
         while self._links:
             self._links.popitem()[1].close()
+        self._poller.close()
+
+    # What the links ask for
+
+    def watch(self, link: Link) -> None:
+        """Call ``on_ready`` of the link whenever its socket has something to say."""
+        self._watched[link.fd] = link
+        self._poller.add(link.fd)
+
+    def want_write(self, link: Link, wanted: bool) -> None:
+        """The same for when there is room to write; or not any more."""
+        self._poller.want_write(link.fd, wanted)
+
+    def unwatch(self, link: Link) -> None:
+        """Call it no more. Does nothing if it is not watched."""
+        if self._watched.get(link.fd) is link:
+            del self._watched[link.fd]
+            self._poller.remove(link.fd)
+
+    def _on_ready(self, ready: Ready) -> None:
+        for link, events in [(self._watched.get(fd), events) for fd, events in ready]:
+            if link is not None and self._watched.get(link.fd) is link:
+                link.on_ready(events)
 
     def tell(self, event: Event) -> None:
         """Something has happened to a link that the machine has not closed."""
@@ -110,7 +139,8 @@ class Link:
         self._sock: socket.socket | None = None
         self._unsent: deque[bytes] = deque()
         self._waits_for_room = False
-        self._is_open = False
+        self._is_connected = False
+        self._is_open = False  # connected, and with TLS the handshake is over
         self._is_lost = False
         self._is_deaf = False  # nothing can be sent any more
 
@@ -166,20 +196,31 @@ class Link:
         except BlockingIOError:
             pass
         self.fd = sock.fileno()
-        self._loop.add_writer(self.fd, self._connected)
+        self._driver.watch(self)
+        self._driver.want_write(self, True)
+
+    def on_ready(self, events: int) -> None:
+        """The socket has something to say."""
+        if not self._is_connected:
+            self._connected()
+            return
+        if events & WRITABLE:
+            self._flush()
+        if events != WRITABLE and self.fd >= 0 and not self._is_lost:
+            self._on_readable()
 
     def _connected(self) -> None:
         """The attempt has come to its end, one way or the other."""
         assert self._sock is not None
-        self._loop.remove_writer(self.fd)
         code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             self._forget_socket()
             self._try_next(os.strerror(code))
             return
+        self._is_connected = True
+        self._driver.want_write(self, False)
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         keep_alive(self._sock, self._driver.config.tcp_keepalive)
-        self._loop.add_reader(self.fd, self._on_readable)
         self._begin_talk()
 
     def _begin_talk(self) -> None:
@@ -243,10 +284,7 @@ class Link:
             self._is_deaf = True
         if bool(unsent) != self._waits_for_room:
             self._waits_for_room = bool(unsent)
-            if unsent:
-                self._loop.add_writer(self.fd, self._flush)
-            else:
-                self._loop.remove_writer(self.fd)
+            self._driver.want_write(self, self._waits_for_room)
 
     # Ending
 
@@ -272,10 +310,8 @@ class Link:
         self.fd = -1
 
     def _stop_watching(self) -> None:
-        if self.fd >= 0:
-            self._loop.remove_reader(self.fd)
-            self._loop.remove_writer(self.fd)
-            self._waits_for_room = False
+        self._driver.unwatch(self)
+        self._waits_for_room = False
 
 
 class TLSLink(Link):

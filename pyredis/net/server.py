@@ -14,7 +14,7 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -105,7 +105,7 @@ class Server:
         )
         self._cron = self.loop.call_later(1 / config.hz, self._on_cron)
         self.engine.poll_clients = self._serve_while_busy
-        self.engine.bundle_output = _bundle_output
+        self.engine.bundle_output = bundle_output
 
     def close(self) -> None:
         """Close everything; clients get what could still be sent at once."""
@@ -269,6 +269,7 @@ class Server:
         feed = engine.feed
         connections = self.connections
         reads = received = 0
+        writable: list[Connection] = []
         start_ns = engine.clock_ns()
         engine.begin_batch()
         for fd, events in ready:
@@ -288,11 +289,11 @@ class Server:
                     self._hung_up(connection)
                     continue
             if events & WRITABLE:
-                self._send(connection, writable=True)
+                writable.append(connection)
         stats = engine.stats
         stats.reads += reads
         stats.input_bytes += received
-        self._finish()
+        self._finish(writable)
         spent_ns = engine.clock_ns() - start_ns
         stats.cycles += 1
         stats.cycles_ns += spent_ns
@@ -319,6 +320,7 @@ class Server:
         running = engine.running
         for listener in self._listeners:
             self._accept(listener)
+        writable: list[Connection] = []
         for fd, events in self._poller.ready():
             connection = self.connections.get(fd)
             if connection is None or connection.session is running:
@@ -333,6 +335,10 @@ class Server:
                 self._hung_up(connection)
                 continue
             if events & WRITABLE:
+                writable.append(connection)
+        engine.aof.feed.flush()  # replies of the batch that goes on later leave now
+        for connection in writable:
+            if connection.session.wire is connection:
                 self._send(connection, writable=True)
         for session in engine.take_output():
             if session.wire is not None:
@@ -368,14 +374,20 @@ class Server:
             )
         self._drop(connection)
 
-    def _finish(self) -> None:
-        """The end of a batch: what it caused, then all output, then goodbyes."""
+    def _finish(self, writable: Iterable[Connection] = ()) -> None:
+        """The end of a batch: what it caused, then all output, then goodbyes.
+
+        Nothing is sent before, for only now is in the log what replies tell of. ``writable`` are
+        the connections that have room again.
+        """
         engine = self.engine
         engine.end_batch()
+        for connection in writable:
+            if connection.session.wire is connection:
+                self._send(connection, writable=True)
         for session in engine.take_output():
-            connection = session.wire
-            if connection is not None:
-                self._send(connection)
+            if session.wire is not None:
+                self._send(session.wire)
         if engine.doomed:
             for session in engine.take_doomed():
                 connection = session.wire
@@ -399,6 +411,8 @@ class Server:
 
     def _send(self, connection: Connection, writable: bool = False) -> None:
         stats, session = self.engine.stats, connection.session
+        if session.closing == "now":
+            return  # what stands in ``out`` may have lost its beginning
         stats.output_bytes += connection.flush(writable)
         stats.writes += 1
         if connection.unsent or connection.want_write or connection.broken:
@@ -475,7 +489,7 @@ def config_names(config: Config) -> list[str]:
     return [row.name for row in TABLE]
 
 
-def _bundle_output(session: Session) -> None:
+def bundle_output(session: Session) -> None:
     """Let the kernel wait for more before it sends little: fewer packets, some delay."""
     if session.wire is not None and not session.address.unix:
         session.wire.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)

@@ -10,6 +10,7 @@ import gc
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from pyredis.defects import story
 from pyredis.persistence.aof_loading import AofError
 from pyredis.persistence.loading import LoadError
 
@@ -32,11 +33,12 @@ def load_data(
     def begin() -> None:
         engine.begin_batch()
         try:
-            if not saver.begin_loading():
-                on_ready()
-                return
-        except LoadError as error:
+            found = saver.begin_loading()
+        except Exception as error:
             fail(error)
+            return
+        if not found:
+            on_ready()
             return
         saver.supervisor("STATUS=Redis is loading...\n")
         loop.call_soon(go_on)
@@ -47,7 +49,7 @@ def load_data(
         engine.begin_batch()
         try:
             pause_s = saver.load_slice()
-        except LoadError as error:
+        except Exception as error:
             fail(error)
             return
         server.wake()
@@ -59,8 +61,14 @@ def load_data(
         else:
             loop.call_soon(go_on)
 
-    def fail(error: LoadError) -> None:
-        for line in str(error).split("\n"):
+    def fail(error: Exception) -> None:
+        """Whatever it was: a server without its data must not look like an empty one."""
+        if isinstance(error, LoadError):
+            text = str(error)
+        else:
+            hidden = engine.config.hide_user_data_from_log
+            text = f"=== BUG REPORT: loading failed\n{story(hidden, error)}"
+        for line in text.split("\n"):
             log("warning", line)
         if not isinstance(error, AofError):
             log("warning", "Fatal error loading the DB, check server logs. Exiting.")

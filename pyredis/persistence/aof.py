@@ -114,11 +114,6 @@ class AofFeed:
         """What keeps the file from being written, "" if nothing does."""
         return self._write_error or self._sync_error
 
-    @property
-    def write_ok(self) -> bool:
-        """Whether the last write succeeded (INFO aof_last_write_status)."""
-        return not self._write_error
-
     # The file
 
     def open(self, file: Output) -> None:

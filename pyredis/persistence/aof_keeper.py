@@ -293,7 +293,9 @@ class AofKeeper:
         else:
             self._drop_waiting()
         self.scheduled = False
+        self._begun_in = ""  # the base that a child writes is of no use to what comes
         self._become(OFF)
+        self.engine.replication.primary.on_ack()  # who waits for this disk waits in vain
         if self.rewriting:
             self.engine.log("notice", f"Killing running AOF rewrite child: {self._child_id}")
             self.engine.child.kill()
@@ -302,7 +304,9 @@ class AofKeeper:
         """All data have been exchanged for those of a primary."""
         if self.state != OFF:
             self.stop()
-            self.start()
+            if not self.start():  # it stays wanted: the cron tries again
+                self._become(WAITING)
+                self.scheduled = True
 
     def _become(self, state: str) -> None:
         """The only writer of the state."""
@@ -584,15 +588,20 @@ class AofKeeper:
             raise
         self.manifest = changed
         if self.state != OFF:
-            self._resize(folder.size(base) + self.feed.good_size)
-            self.base_bytes = self.current_bytes
+            with contextlib.suppress(OSError):  # the size is only for the next automatic rewrite
+                self._resize(folder.size(base) + self.feed.good_size)
+                self.base_bytes = self.current_bytes
         if not in_doubt:
             self._delete_history()
         if self.state == WAITING:
             self._become(ON)
 
     def _delete_history(self) -> None:
-        """Take away the files that are superfluous; what fails is tried at the next start."""
+        """Take away the files that are superfluous.
+
+        Should the manifest not let itself be stored after that, the next start tries again. A
+        file that cannot be deleted stays behind.
+        """
         folder = self._folder()
         history = self.manifest.history
         if folder is None or not history or self.engine.config.aof_disable_auto_gc:

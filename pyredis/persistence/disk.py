@@ -159,7 +159,10 @@ class WorkingDirectory:
         except OSError:
             os.close(fd)
             raise
-        threading.Thread(target=os.close, args=(fd,), name="close", daemon=True).start()
+        try:
+            threading.Thread(target=os.close, args=(fd,), name="close", daemon=True).start()
+        except RuntimeError:  # no more threads
+            os.close(fd)
 
     def sync_folder(self) -> None:
         """Have the names themselves written to the medium."""

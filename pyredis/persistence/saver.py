@@ -47,7 +47,6 @@ class Running(NamedTuple):
     """The child that saves."""
 
     process_id: int
-    since_s: int
     dirty: int  # the count of changes when it began
 
 
@@ -91,11 +90,22 @@ class Saver:
         """Unix time in seconds."""
         return self.engine.now_ms // 1000
 
+    @property
+    def in_progress(self) -> bool:
+        """Whether a child makes a snapshot, be it for the file or for replicas."""
+        return self.engine.child.purpose in ("rdb", "sync")
+
+    def child_over(self) -> None:
+        """Such a child has ended: note what it took."""
+        child = self.engine.child
+        self.last_duration_s = self.now_s - child.since_s
+        self.last_cow_bytes = child.report.cow_bytes or self.last_cow_bytes
+
     # Saving
 
     def save(self) -> None:
         """SAVE: write the file here and now. Raises Error."""
-        if self.running is not None:
+        if self.in_progress:
             raise Error(_IN_PROGRESS)
         self._need_disk()
         self.saves += 1
@@ -116,7 +126,7 @@ class Saver:
 
         ``may_wait``: if another child is at work, the save is put off until its end.
         """
-        if self.running is not None:
+        if self.in_progress:
             raise Error(_IN_PROGRESS)
         self._need_disk()
         other = self.engine.child.purpose
@@ -144,7 +154,7 @@ class Saver:
             self._set_status(False)
             return False
         engine.log("notice", f"Background saving started by pid {process_id}")
-        self.running = Running(process_id, self.now_s, engine.ks.dirty)
+        self.running = Running(process_id, engine.ks.dirty)
         return True
 
     def kill_child(self) -> None:
@@ -316,12 +326,11 @@ class Saver:
         engine, running = self.engine, self.running
         assert running is not None
         self.running = None
-        self.last_duration_s = self.now_s - running.since_s
+        self.child_over()
         if end.well:
             engine.log("notice", "Background saving terminated with success")
             self._covered = max(self._covered, running.dirty)
             self.last_save_s = self.now_s
-            self.last_cow_bytes = engine.child.report.cow_bytes
             self._set_status(True)
         elif not end.signal:
             engine.log("warning", "Background saving error")
@@ -448,10 +457,16 @@ class Saver:
         """Make what has been read the data (or add it, without ``flush``). Raises LoadError.
 
         ``lazily``: the data that were there are freed a little at a time. ``commit`` is called
-        when all has been found right and nothing is changed yet.
+        when all has been found right; should it raise, everything is as it was.
         """
-        dataset = loading.finish(flush, merge)
-        commit()
+        libraries = self.engine.scripting.libraries
+        before = libraries.libraries, libraries.functions
+        dataset = loading.finish(flush, merge)  # functions are in place from here on
+        try:
+            commit()
+        except BaseException:
+            libraries.libraries, libraries.functions = before
+            raise
         if flush:
             for data in dataset.install(self.engine.ks):
                 if lazily:

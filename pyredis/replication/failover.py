@@ -2,7 +2,7 @@
 
     none --FAILOVER--> waiting-for-sync --a replica has all of the stream--> failover-in-progress
     waiting-for-sync --timeout, FORCE--> failover-in-progress
-    waiting-for-sync --timeout, ABORT, no such replica any more--> none
+    waiting-for-sync --timeout, ABORT--> none
     failover-in-progress --it has taken over--> none, as its replica
     failover-in-progress --it refuses, ABORT--> none, as the primary again
 
@@ -19,7 +19,7 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, Final
 
-from pyredis.replication.primary import Downstream, Phase
+from pyredis.replication.downstream import Downstream, Phase
 from pyredis.resp import Error
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Failover:
         ready = self._ready()
         if ready is not None:
             engine.log(
-                "notice", f"Failover target is {ready.host}:{ready.port} is synced, failing over."
+                "notice", f"Failover target {ready.host}:{ready.port} is synced, failing over."
             )
             self._hand_over((ready.host, ready.port))
         elif self._end_ms is not None and engine.now_ms >= self._end_ms:

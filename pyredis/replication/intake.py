@@ -53,6 +53,7 @@ class Intake:
         self._name = ""
         self._unsynced_bytes = 0
         self._whole = False
+        self._pause_ms = 0, 0  # since when, how long
         if self.direct:
             self._begin_direct()
         else:
@@ -87,23 +88,32 @@ class Intake:
         """The next bytes. Raises IntakeError."""
         self.received_bytes += len(data)
         if self._loading is not None:
-            try:
-                self._loading.take(data)
-            except LoadError as error:
-                raise IntakeError(str(error)) from error
+            self._read(self._loading, data)
             return
         assert self._output is not None
         try:
             self._output.write(data)
             self._unsynced_bytes += len(data)
-            if self._unsynced_bytes >= _SYNC_INTERVAL_BYTES:
+            if self._unsynced_bytes >= _SYNC_INTERVAL_BYTES and not self._output.syncing:
                 self._unsynced_bytes = 0
-                self._output.sync()
+                self._output.sync_later()
         except OSError as error:
             raise IntakeError(
                 "Write error or short write writing to the DB dump file needed for MASTER <-> "
                 f"REPLICA synchronization: {error.strerror}"
             ) from error
+
+    def _read(self, loading: Loading, data: bytes) -> None:
+        """Take what is read as it comes. With key-load-delay, everything stands still for it."""
+        keys = loading.keys
+        try:
+            loading.take(data)
+        except LoadError as error:
+            raise IntakeError(str(error)) from error
+        delay_us = self._engine.config.key_load_delay
+        if delay_us:
+            each_us = delay_us if delay_us > 0 else -1 / delay_us
+            self._engine.host.sleep((loading.keys - keys) * each_us / 1e6)
 
     def end(self) -> None:
         """All bytes are there. Raises IntakeError."""
@@ -116,8 +126,10 @@ class Intake:
         saver.kill_child()  # what it saves is about to be replaced
         try:
             output, self._output = self._output, None
-            output.sync()
-            output.close()
+            with contextlib.closing(output):
+                output.sync()
+            if output.sync_error is not None:  # one in the background; the system tells only once
+                raise output.sync_error
             file = saver.disk.open(self._name)
         except OSError as error:
             raise IntakeError(
@@ -135,7 +147,9 @@ class Intake:
             return None
         saver = self._engine.saver
         try:
-            if not self.direct and loading.step() is not None:
+            pause_s = None if self.direct else loading.step()
+            if pause_s is not None:
+                self._pause_ms = self._engine.now_ms, round(pause_s * 1000)
                 return None
             return saver.put_in_place(
                 loading,
@@ -162,9 +176,13 @@ class Intake:
             ) from error
 
     @property
-    def busy(self) -> bool:
-        """Whether ``step`` is to be called."""
-        return self._whole
+    def next_ms(self) -> int | None:
+        """When ``step`` is to be called, None before the end."""
+        if not self._whole:
+            return None
+        since_ms, duration_ms = self._pause_ms
+        now_ms = self._engine.now_ms  # which may have been put back meanwhile
+        return since_ms + duration_ms if since_ms <= now_ms else now_ms
 
     def close(self) -> None:
         """It is over, well or not: what it has left is taken away."""

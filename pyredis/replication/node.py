@@ -24,8 +24,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from pyredis.config_types import PrimaryAddress
 from pyredis.gates import link_down, loading_aside, read_only
 from pyredis.machine import Close, Connect, Send, Tick
+from pyredis.replication.downstream import Phase
 from pyredis.replication.effects import (
     Continue,
     Failed,
@@ -40,9 +42,9 @@ from pyredis.replication.effects import (
 from pyredis.replication.failover import Failover
 from pyredis.replication.guard import StartupGuard
 from pyredis.replication.history import NO_OFFSET, History
-from pyredis.replication.local_expiry import LocalExpiry
 from pyredis.replication.intake import Intake, IntakeError, loads_directly
-from pyredis.replication.primary import GETACK, Phase, Primary
+from pyredis.replication.local_expiry import LocalExpiry
+from pyredis.replication.primary import GETACK, Primary
 from pyredis.replication.replica import Replica, State
 from pyredis.resp import RequestReader
 from pyredis.session import Address
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     from pyredis.replication.effects import Outcome
     from pyredis.session import Session
 
+_PIECE_BYTES: Final = 16384  # what the hot path likes; the driver reads more at once
 _DISK_LOG_MS: Final = 10_000
 UNBLOCKED: Final = (
     "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)"
@@ -161,6 +164,11 @@ class Replication:
         self.primary.on_replica = self.guard.note_replica
         engine.config.subscribe(("replica-read-only", "replica-serve-stale-data"), self.apply_gates)
 
+    def reset_stats(self) -> None:
+        """CONFIG RESETSTAT."""
+        self.received_bytes = 0
+        self.primary.reset_stats()
+
     # What part this server has
 
     @property
@@ -230,6 +238,10 @@ class Replication:
 
     def _set_role(self, role: str) -> None:
         engine = self.engine
+        unit = engine.ks.unit
+        if unit.commands:  # of a transaction that changes the role: they belong to the old one
+            unit.hand_out(engine.feeds)
+        engine.config.replicaof = PrimaryAddress(*self.address) if self.address else None
         engine.role = role
         self.primary.subscribe()
         engine.refresh_all()
@@ -264,9 +276,10 @@ class Replication:
 
     def deadline(self) -> int | None:
         """When ``end_batch`` has to run next."""
-        if self._intake is not None and self._intake.busy:
-            return self.engine.now_ms
         own = self.replica.deadline()
+        next_ms = self._intake.next_ms if self._intake is not None else None
+        if next_ms is not None:
+            return next_ms if own is None else min(own, next_ms)
         if not self.failover.active:
             return own
         times = (own, self.failover.deadline())
@@ -280,7 +293,8 @@ class Replication:
     def end_batch(self) -> None:
         """Do what is due."""
         engine = self.engine
-        if self._intake is not None and self._intake.busy:
+        next_ms = self._intake.next_ms if self._intake is not None else None
+        if next_ms is not None and next_ms <= engine.now_ms:
             self._load()
         if self.replica.due(engine.now_ms):
             self.deliver(Tick())
@@ -301,7 +315,7 @@ class Replication:
         """
         if self.wants_acks and (self._urgent or not self.engine.pause.active):
             self.wants_acks = self._urgent = False
-            if self.primary.replicas:
+            if self.primary.replicas and self.address is None:
                 self.primary.pass_on(GETACK)
 
     def _do(self, outcomes: Iterable[Outcome]) -> None:
@@ -340,7 +354,8 @@ class Replication:
         ks = engine.ks
         ks.ignore_expiry = True
         try:
-            engine.feed(session, data)
+            for at in range(0, len(data), _PIECE_BYTES):
+                engine.feed(session, data[at : at + _PIECE_BYTES])
         finally:
             ks.ignore_expiry = False
         if engine.stats.total_errors != errors:
@@ -423,6 +438,7 @@ class Replication:
         if session is self.session:
             self._drop_session()
             self._do(self.replica.drop(self.engine.now_ms, "killed by a client"))
+            self.apply_gates()
 
     def _go_on(self, replid: str) -> None:
         """+CONTINUE: the primary has what we miss."""
@@ -595,7 +611,7 @@ class Replication:
         if len(replid) != 40 or offset < 0:
             return
         history = self.history
-        if self.engine.config.replicaof is not None:
+        if self.address is not None:
             history.adopt(replid, offset)
             self._db_index = _number(aux.get(b"repl-stream-db", b"0"))
             self.has_history = True

@@ -1,14 +1,7 @@
 """The primary's side: replicas come, get a copy or the missing bytes, and then the stream.
 
-A replica is an ordinary session until it says PSYNC. Then it goes through these phases:
-
-    WAIT_START   it needs a full copy, and no snapshot that it could use has begun
-    WAIT_END     its snapshot is being made; its history begins at the offset of that instant
-    SEND         the file is being sent (a snapshot to disk); streamed ones have gone already
-    ONLINE       it gets the stream
-
-What the stream brings between the snapshot's instant and ONLINE is *held* for it: a list of
-the same bytes objects that are in the backlog, so it costs references.
+A replica is an ordinary session until it says PSYNC. Then it goes through the phases of
+``downstream.py``, until it gets the stream.
 
 Replicas that ask together share one snapshot: one whose snapshot has begun with the same needs
 is joined, and a snapshot that goes straight to the replicas (*diskless*) is put off for
@@ -25,12 +18,13 @@ Model: Redis' ``replication.c``, ``syncCommand`` to ``replicationCron``; log lin
 
 from __future__ import annotations
 
-import enum
 from typing import TYPE_CHECKING, Any, Final
 
 from pyredis.gates import few_replicas
+from pyredis.limits import check_output
 from pyredis.persistence.saver import ALL
 from pyredis.replication.backlog import Backlog
+from pyredis.replication.downstream import Downstream, Phase
 from pyredis.resp import NO_REPLY, Error, encode_command
 
 if TYPE_CHECKING:
@@ -50,89 +44,6 @@ _NEWLINE: Final = b"\n"
 _MARK_BYTES: Final = 20
 
 
-class Phase(enum.Enum):
-    """How far a replica has come; the values are for INFO."""
-
-    NONE = ""
-    WAIT_START = "wait_bgsave (start)"
-    WAIT_END = "wait_bgsave (end)"
-    SEND = "send_bulk"
-    ONLINE = "online"
-
-    @property
-    def shown(self) -> str:
-        """Redis' word for it."""
-        return self.value.partition(" ")[0]
-
-
-class Downstream:
-    """What a session is as a replica of ours."""
-
-    __slots__ = (
-        "acked_ms",
-        "acked_offset",
-        "announced_host",
-        "by_stream",
-        "capabilities",
-        "fsynced_offset",
-        "heard",
-        "held",
-        "held_bytes",
-        "old",
-        "phase",
-        "port",
-        "rdb_only",
-        "session",
-        "since_ms",
-        "starts_on_ack",
-        "wants",
-    )
-
-    def __init__(self, session: Session, now_ms: int) -> None:
-        self.session = session
-        self.phase = Phase.NONE
-        self.port = 0  # that it listens on
-        self.announced_host = ""
-        self.capabilities: set[str] = set()
-        self.old = False  # it said SYNC, so it knows no offsets and never acknowledges
-        self.rdb_only = False  # a tool that wants the snapshot and no more
-        self.wants = ALL  # parts of it
-        self.by_stream = False  # its snapshot comes through the pipe
-        self.acked_offset = 0
-        self.fsynced_offset = 0
-        self.acked_ms = now_ms
-        self.since_ms = now_ms
-        self.starts_on_ack = False
-        self.heard = False  # it has acknowledged, so it has the snapshot
-        self.held: list[bytes] = []
-        self.held_bytes = 0
-
-    @property
-    def online(self) -> bool:
-        """Whether it gets the stream."""
-        return self.phase is Phase.ONLINE
-
-    @property
-    def attached(self) -> bool:
-        """Whether it has asked to be a replica."""
-        return self.phase is not Phase.NONE
-
-    @property
-    def host(self) -> str:
-        """Where it can be reached: what it has announced, or where it comes from."""
-        host = self.announced_host or self.session.address.peer.rpartition(":")[0]
-        return host.strip("[]")
-
-    @property
-    def name(self) -> str:
-        """For the log."""
-        return f"{self.host}:{self.port}" if self.port else f"client id #{self.session.id}"
-
-    def lag_s(self, now_ms: int) -> int:
-        """Seconds since it has last acknowledged something."""
-        return max(0, now_ms // 1000 - self.acked_ms // 1000)
-
-
 class Primary:
     """All replicas of this server. It is the feed that makes the stream."""
 
@@ -143,8 +54,7 @@ class Primary:
         self.history = history
         self.backlog: Backlog | None = None
         self.replicas: dict[Session, Downstream] = {}
-        self.full_syncs = self.partial_syncs = self.partial_refusals = 0
-        self.sent_bytes = 0
+        self.reset_stats()
         self.may_full_sync: Callable[[bool], str | None] = lambda has_history: None
         self.on_ack: Callable[[], None] = lambda: None
         self.on_replica: Callable[[], None] = lambda: None
@@ -159,9 +69,16 @@ class Primary:
         self._stream_well: bool | None = None  # how that child has ended
         self._made_file = False  # the RDB file is there for replicas alone, perhaps
         engine.saver.ended.append(self._snapshot_ended)
+        engine.memory.reporters.append(lambda: self.backlog_bytes)
+        engine.memory.not_counted.append(lambda: self.buffer_bytes)
         engine.config.subscribe(("repl-backlog-size",), self._resize)
         engine.config.subscribe(("appendonly",), self.subscribe)
         engine.config.subscribe(("min-replicas-to-write", "min-replicas-max-lag"), self.count_good)
+
+    def reset_stats(self) -> None:
+        """CONFIG RESETSTAT."""
+        self.full_syncs = self.partial_syncs = self.partial_refusals = 0
+        self.sent_bytes = 0
 
     # The stream
 
@@ -305,6 +222,11 @@ class Primary:
 
     def _attach(self, downstream: Downstream, phase: Phase) -> None:
         downstream.acked_ms = downstream.since_ms = self.engine.now_ms
+        for each in self.replicas.values():
+            if each.port and (each.host, each.port) == (downstream.host, downstream.port):
+                # Probably the same one, back after its machine failed without a farewell: the
+                # old connection does not count until it speaks again. WAIT would count it twice.
+                each.heard = False
         self.replicas[downstream.session] = downstream
         self._enter(downstream, phase)
         self.engine.refresh(downstream.session)
@@ -462,6 +384,7 @@ class Primary:
     def _stream_ended(self, end: ChildEnd) -> None:
         """The child that wrote into the pipe is gone; what it wrote may not all be read yet."""
         self._stream_well = end.well
+        self.engine.saver.child_over()
         if end.well:
             self.engine.log("notice", "Background RDB transfer terminated with success")
         elif end.signal:
@@ -614,7 +537,7 @@ class Primary:
         session.source = None
         downstream.starts_on_ack = False
         self._enter(downstream, Phase.NONE)
-        self.engine.log("warning", f"Connection with replica {downstream.name} lost.")
+        self.engine.log("notice", f"Connection with replica {downstream.name} lost.")
         if not self.replicas:
             self._alone_since_ms = self.engine.now_ms
         if downstream.by_stream and self._stream_child:
@@ -677,7 +600,7 @@ class Primary:
         """The chores of each second: pings, timeouts, snapshots that are due, the backlog's end."""
         engine = self.engine
         for session in list(self.replicas):
-            self._check_output(session)
+            check_output(engine, session)  # what is held for them included
         now_ms = engine.now_ms
         if 0 <= now_ms - self._period_ms < PERIOD_MS:
             return
@@ -757,15 +680,14 @@ class Primary:
                 return
         self._start_snapshot(waiting)
 
-    def _check_output(self, session: Session) -> None:
-        """client-output-buffer-limit for replicas, what is held for them included."""
-        from pyredis.limits import check_output
-
-        check_output(self.engine, session)
-
     def _resize(self) -> None:
         if self.backlog is not None:
             self.backlog.resize(self.engine.config.repl_backlog_size)
+
+    @property
+    def backlog_bytes(self) -> int:
+        """Size of the backlog."""
+        return self.backlog.length if self.backlog is not None else 0
 
     @property
     def buffer_bytes(self) -> int:

@@ -211,6 +211,8 @@ class Replica:
         With ``failover`` the server is told to become primary first: whether it does is
         told by ``FullSync`` or ``Continue``, or else ``FailoverRefused``.
         """
+        if self.state is State.CONNECTED:
+            self.down_since_ms = now_ms
         self._give_up("another primary was chosen")
         self.host, self.port, self._failover = host, port, failover
         self._become(State.CONNECT)

@@ -27,6 +27,8 @@ from pyredis.gates import (
     READONLY,
     few_replicas,
     link_down,
+)
+from pyredis.gates import (
     read_only as read_only_replica,
 )
 from pyredis.resp import Error, Reply, Wire

@@ -27,8 +27,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pyredis.digest import data_digest
+from pyredis.persistence.aof_keeper import ON
+from pyredis.replication.downstream import Phase
 from pyredis.replication.history import NO_REPLID
-from pyredis.replication.primary import Phase
 from pyredis.sim.clients import Client, Mark, holes
 from pyredis.sim.network import Side
 from pyredis.sim.node import Node, State
@@ -110,11 +111,13 @@ class Checkers:
         self._known: dict[str, tuple[int, str, int]] = {}  # life, replid, offset
         self._before: dict[str, dict[str, bytes]] = {}  # ledgers at the end of a life
         self._ended_us: dict[str, int] = {}
+        self._copied: dict[str, int] = {}  # the life in which a server got a full copy
+        self._on_disk: dict[str, bool] = {}  # whether its files told of its data when it ended
         self._full_syncs: dict[str, int] = {}
         self._judged: dict[tuple[str, int, int], None] = {}  # lives and sessions that got a copy
         self._by_address = {node.host.address: node for node in nodes.values()}
         for node in nodes.values():
-            node.on_batch = self.on_batch
+            node.on_history = self.on_history
             node.on_end = self.on_end
             node.on_ready = self.on_ready
             node.on_defect = lambda text: self.fail("defect", text)
@@ -125,8 +128,8 @@ class Checkers:
 
     # Along the way
 
-    def on_batch(self, node: Node) -> None:
-        """A server has done something: has its history another name, does somebody get a copy?"""
+    def on_history(self, node: Node) -> None:
+        """A server's history has another name, or somebody gets a full copy from it."""
         replication = node.engine.replication
         history = replication.history
         if replication.primary.full_syncs != self._full_syncs.get(node.name, 0):
@@ -137,6 +140,8 @@ class Checkers:
         before = None
         if known is not None and known[0] == node.life and node.engine.role == "master":
             before = (known[1], history.offset)
+        elif history.replid2 == NO_REPLID and node.engine.role != "master":
+            self._copied[node.name] = node.life
         self.histories.note(history, before)
         self._known[node.name] = node.life, history.replid, history.offset
 
@@ -152,6 +157,8 @@ class Checkers:
             case = node.name, node.life, session.id
             if case in self._judged or asker.state is State.DOWN:
                 continue
+            if type(session.wire) is not Side or not session.wire.peer.open:
+                continue  # it has given this connection up since it asked
             self._judged[case] = None
             had = asker.engine.replication
             offset = had.history.offset
@@ -170,6 +177,12 @@ class Checkers:
         """A life ends: keep what it held, to compare with what will be there after it."""
         self._before[node.name] = ledgers(node.engine)
         self._ended_us[node.name] = self._now_us()
+        aof = node.engine.aof
+        # Data that were copied from a primary are not on disk as they are before the next base
+        # is written: until then a restart brings back an older life, of another history perhaps.
+        self._on_disk[node.name] = self._copied.get(node.name) != node.life or (
+            aof.state == ON and not aof.rewriting
+        )
         self._last_digest.pop(node.name, None)
         self._streamed.pop(node.name, None)
         self._full_syncs.pop(node.name, None)
@@ -177,7 +190,7 @@ class Checkers:
     def on_ready(self, node: Node) -> None:
         """A server has loaded its data after a restart."""
         before = self._before.get(node.name)
-        if before is None:
+        if before is None or not self._on_disk[node.name]:
             return
         after = ledgers(node.engine)
         power = node.lost_power

@@ -11,8 +11,8 @@ from pyredis.sim.replies import Failure, Reply, show, text
 class Lab(Protocol):
     """What can be asked of a run while it goes on."""
 
-    def ask(self, node: str, argv: list[str]) -> Reply | None:
-        """The reply to a command that does not wait; None if the node does not answer."""
+    def ask(self, node: str, argv: list[str]) -> Reply:
+        """The reply to a command that does not wait, or NO_ANSWER."""
 
     def digest(self, node: str) -> str:
         """A digest of all data of a node, "" if it does not answer."""
@@ -115,13 +115,13 @@ def _judge_log(lines: list[str], node: str, operator: str, value: str) -> str:
     return f"{'a' if found else 'no'} line of {node}'s log has it"
 
 
-def _told(reply: Reply | None) -> str:
+def _told(reply: Reply) -> str:
     return f"(error) {reply}" if isinstance(reply, Failure) else text(reply)
 
 
-def _field(reply: Reply | None, field: str) -> str:
+def _field(reply: Reply, field: str) -> str:
     for line in text(reply).splitlines():
         name, _, value = line.partition(":")
         if name == field:
             return value
-    return "(no such field)" if reply is not None else "(no answer)"
+    return _told(reply) if isinstance(reply, Failure) else "(no such field)"

@@ -39,7 +39,7 @@ from pyredis.sim.children import SIGKILL, SimChildren
 from pyredis.sim.clock import SimClock
 from pyredis.sim.host import ProcessEnd, SimHost
 from pyredis.sim.network import Network, Side
-from pyredis.sim.replies import Push, Reply, ReplyReader
+from pyredis.sim.replies import NO_ANSWER, Push, Reply, ReplyReader
 from pyredis.sim.storage import NodeDisk
 from pyredis.sim.world import US_PER_MS, US_PER_S, World
 from pyredis.version import REDIS_VERSION
@@ -150,7 +150,7 @@ class Node:
         self.state = State.DOWN
         self.life = 0
         self.lines: list[tuple[int, str, str]] = []  # time, level and text of the log
-        self.on_batch: Callable[[Node], None] | None = None  # told after each batch
+        self.on_history: Callable[[Node], None] | None = None  # told of a new replid or full sync
         self.on_end: Callable[[Node], None] | None = None  # told just before a life ends
         self.on_ready: Callable[[Node], None] | None = None  # told when the data are loaded
         self.on_defect: Callable[[str], None] = lambda text: None
@@ -169,6 +169,7 @@ class Node:
         self._held_until_us = 0
         self._waits = False  # for the end of being held
         self._deadline_ms: int | None = None
+        self._history = ("", 0)  # the replid and the full syncs so far
         self._cron_missed = False
         self._in_turn = False
 
@@ -204,6 +205,7 @@ class Node:
         if config.replicaof is not None:
             engine.replication.begin_as_replica(*config.replicaof)
         self._deadline_ms = None
+        self._history = ("", 0)
         self._cron_missed = False
         self._held_until_us = 0
         self._waits = False
@@ -443,7 +445,7 @@ class Node:
         pending, self.disk.pending = self.disk.pending, []
 
         def finish(life: int) -> None:
-            if life == self.life:
+            if life == self.life and self.state is not State.DOWN:
                 for each in pending:
                     each()
 
@@ -460,6 +462,8 @@ class Node:
             self._emit()
         except ProcessEnd as end:
             self._died(end)
+        except Exception:
+            self._defect()
         if self._inbox or self._cron_missed:
             self._catch_up()
 
@@ -471,8 +475,10 @@ class Node:
         if engine.doomed:
             for session in engine.take_doomed():
                 self._dismiss(session)
-        for action in engine.take_actions():
-            self._perform(action)
+        replication = engine.replication
+        if replication.actions:
+            for action in engine.take_actions():
+                self._perform(action)
         if engine.exit_status is not None:
             raise ProcessEnd("exit", engine.host.restart_us)  # type: ignore[attr-defined]
         deadline_ms = engine.deadline_ms()
@@ -481,8 +487,11 @@ class Node:
             if deadline_ms is not None:
                 time_us = max(self.clock.until_us(deadline_ms), self.world.now_us + _RETRY_US)
                 self.world.at(time_us, self._on_deadline, self.life, deadline_ms)
-        if self.on_batch is not None:
-            self.on_batch(self)
+        history = replication.history.replid, replication.primary.full_syncs
+        if history != self._history:
+            self._history = history
+            if self.on_history is not None:
+                self.on_history(self)
 
     def _send(self, session: Session) -> None:
         wire = session.wire
@@ -590,13 +599,13 @@ class Node:
         self._turn_later(self._run_errand, argv, on_reply, connection)
         return True
 
-    def ask_now(self, *args: str | bytes) -> Reply | None:
-        """The reply to a command that does not wait, or None if the server cannot answer now."""
+    def ask_now(self, *args: str | bytes) -> Reply:
+        """The reply to a command that does not wait; NO_ANSWER if the server cannot answer now."""
         found: list[Reply] = []
         if self.state is not State.UP or self._waits:
-            return None
+            return NO_ANSWER
         self.ask([encode(arg) if isinstance(arg, str) else arg for arg in args], found.append)
-        return found[0] if found else None
+        return found[0] if found else NO_ANSWER
 
     def _run_errand(self, argv: list[bytes], on_reply: OnReply, connection: str) -> None:
         session = self._errands.get(connection)

@@ -30,6 +30,10 @@ class Failure(str):
     __slots__ = ()
 
 
+NO_ANSWER = Failure("NOANSWER the server does not answer")
+"""In place of the reply of a server that is down, or busy with something else."""
+
+
 class Push(list[Any]):
     """A RESP3 push message."""
 

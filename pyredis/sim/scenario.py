@@ -246,6 +246,9 @@ class _Parser:
         line = " ".join(words.rest())
         if not line:
             self._fail("a directive and its value")
+        for meant in re.findall(r"\{([^{}]*)\}", line):
+            if re.sub(r"\.(host|port)$", "", meant) not in self.nodes:
+                self._fail("one of " + ", ".join(f"{{{each}}}" for each in self.nodes), meant)
         self.config += ((each, line) for each in names)
 
     def _settings(self, words: Words) -> tuple[str, ...]:

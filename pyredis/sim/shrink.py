@@ -42,6 +42,7 @@ _ENDS: Final = {
     "slow-disk": ("slow-disk",),
     "clock": (),
 }
+_NUMBER: Final = re.compile(r"found '(-?\d+(?:\.\d+)?)'")
 _GRAINS_US: Final = (US_PER_S, 100 * US_PER_MS, 10 * US_PER_MS, US_PER_MS)
 
 
@@ -52,7 +53,16 @@ def signature(violation: Violation, scenario: Scenario) -> tuple[str, ...]:
     words = next((each.words for each in scenario.expectations if each.line == violation.line), ())
     reason = violation.text.rsplit(": ", 1)[0] if "differ: " in violation.text else violation.text
     tail = reason.split(": ")[-1]
-    return ("expectation", " ".join(words), re.sub(r"[0-9a-f]{6,}|\d+|'.*'", "", tail))
+    found = _NUMBER.fullmatch(tail)
+    wanted = words[3] if words[:1] == ("command",) else words[-1] if words else ""
+    if found is not None and _is_number(wanted):
+        # Too many of something is another failure than too few.
+        tail = "more" if float(found[1]) > float(wanted) else "less"
+    return ("expectation", " ".join(words), re.sub(r"[0-9a-f]{6,}|\d+", "", tail))
+
+
+def _is_number(word: str) -> bool:
+    return re.fullmatch(r"-?\d+(\.\d+)?", word) is not None
 
 
 class Shrinker:

@@ -65,6 +65,7 @@ class Simulation:
         self.network = Network(self.world, self.trace, Settings())
         self.replies: dict[str, Reply] = {}
         self._outcome = Outcome(seed, self.scenario)
+        self._pending = 0  # expectations with a time that are not decided yet
         self._digests: dict[str, tuple[object, str]] = {}  # by node, with what it was made of
         tables = tables or Tables(command_table)
         for words in self.scenario.network:
@@ -98,12 +99,17 @@ class Simulation:
             if each.time_us is None:
                 last.append(each)
             elif each.until_us is not None:
+                self._pending += 1
                 world.at(each.time_us, self._watch, each)
             elif each.within_us is None:
-                world.at(each.time_us, self._expect, each)
+                self._pending += 1
+                world.at(each.time_us, self._expect_once, each)
             else:
+                self._pending += 1
                 world.at(each.time_us, self._wait_for, each, each.time_us + each.within_us)
         world.run(scenario.end_us)
+        while self._pending and not outcome.violations:
+            world.run(world.now_us + _POLL_US)
         for each in last:
             if outcome.violations:
                 break
@@ -244,6 +250,10 @@ class Simulation:
         if reason:
             self._disappointed(each, reason)
 
+    def _expect_once(self, each: Expectation) -> None:
+        self._pending -= 1
+        self._expect(each)
+
     def _disappointed(self, each: Expectation, reason: str) -> None:
         text = f"{show_expectation(each)}: {reason}"
         self._violated(Violation("expectation", text, self.world.now_us, each.line))
@@ -251,8 +261,8 @@ class Simulation:
     def _wait_for(self, each: Expectation, until_us: int) -> None:
         reason = judge(each.words, self)
         if not reason:
-            return
-        if self.world.now_us >= until_us:
+            self._pending -= 1
+        elif self.world.now_us >= until_us:
             self._disappointed(each, reason)
         else:
             self.world.after(_POLL_US, self._wait_for, each, until_us)
@@ -263,6 +273,8 @@ class Simulation:
         assert each.until_us is not None
         if self.world.now_us + _POLL_US <= each.until_us:
             self.world.after(_POLL_US, self._watch, each)
+        else:
+            self._pending -= 1
 
     def _await(self, each: Expectation, within_us: int) -> None:
         """Let the run go on until the condition holds."""
@@ -277,7 +289,7 @@ class Simulation:
 
     # What expectations ask
 
-    def ask(self, node: str, argv: list[str]) -> Reply | None:
+    def ask(self, node: str, argv: list[str]) -> Reply:
         """The reply to a command that does not wait."""
         return self.nodes[node].ask_now(*map(self.resolve, argv))
 

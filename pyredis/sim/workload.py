@@ -158,7 +158,24 @@ def _hashes(dice: Dice) -> Operation:
                     f"HINCRBYFLOAT {key} d{n} {n / 8}",
                     f"HDEL {key} f{n}",
                     f"HSETNX {key} f{n} {n}",
+                )
+            )
+        )
+    ]
+
+
+def _fields(dice: Dice) -> Operation:
+    """Fields with a time to live, which Redis has since 7.4."""
+    key = dice.key("h")
+    n = dice.number(20)
+    return [
+        request(
+            dice.one_of(
+                (
                     f"HPEXPIRE {key} {100 + 100 * n} FIELDS 1 f{n}",
+                    f"HPEXPIRE {key} {100 + 100 * n} FIELDS 2 f{n} g{n}",
+                    f"HPERSIST {key} FIELDS 1 f{n}",
+                    f"HSET {key} f{n} {n}",
                 )
             )
         )
@@ -246,6 +263,7 @@ FAMILIES: Final[dict[str, Callable[[Dice], Operation]]] = {
     "lists": _lists,
     "sets": _sets,
     "hashes": _hashes,
+    "fields": _fields,
     "zsets": _zsets,
     "streams": _streams,
     "others": _others,

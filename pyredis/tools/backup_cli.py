@@ -112,7 +112,10 @@ def _create(options: argparse.Namespace) -> None:
 
 
 def _list(options: argparse.Namespace) -> None:
-    for backup in backups(options.folder):
+    found = backups(options.folder)
+    if not found:
+        print(f"{options.folder} holds no backups", file=sys.stderr)
+    for backup in found:
         listing = backup.listing
         made = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(listing["created_s"]))
         what = "RDB and AOF" if backup.has_aof else "RDB"

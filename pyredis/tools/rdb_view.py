@@ -356,7 +356,13 @@ def main(arguments: list[str], program: str = "pyredis rdb") -> int:
     parser.add_argument("--depth", type=int, default=1, help="separators in a prefix (1)")
     parser.add_argument("--db", type=int, action="append", help="only this database; repeatable")
     parser.add_argument("--match", metavar="GLOB", help="only keys with such names")
-    parser.add_argument("--type", action="append", help="only this type; repeatable")
+    parser.add_argument(
+        "--type",
+        action="append",
+        metavar="TYPE",
+        choices=("string", "list", "set", "zset", "hash", "stream", "module", "empty"),
+        help="only this type; repeatable",
+    )
     options = parser.parse_args(arguments)
     if (options.csv and not options.memory) or (options.base64 and not options.json):
         parser.error("--csv goes with --memory, --base64 with --json")
