@@ -163,6 +163,15 @@ _WAITING: Final = (
 )
 
 
+def _other_streams(argv: list[bytes], expected: Any, got: Any) -> bool:
+    if name(argv) not in (b"XREAD", b"XREADGROUP") or b"BLOCK" not in map(bytes.upper, argv):
+        return False
+    some, all_of_them = items(expected), items(got)
+    if not some or not all_of_them or len(some) >= len(all_of_them):
+        return False
+    return all(each in all_of_them for each in some)
+
+
 def _refused(text: bytes) -> bytes | None:
     """What a user was refused: a command, by its name, or some key, or some channel."""
     found = re.search(rb"run (?:the '.*'|this) (command)|(channel)|(key)", text)
@@ -311,6 +320,12 @@ ROWS: Final = (
         "a client that waits while its user loses the right to the command or the key",
         "7.2 runs the command again when the key is there, and so looks at the rights again",
         _lost_right,
+        ends=True,
+    ),
+    Row(
+        "a wait for several streams that end up with entries at once",
+        "7.2 runs the command again, which reads all of them; 7.0 replies with the first",
+        _other_streams,
         ends=True,
     ),
     Row(
