@@ -35,6 +35,29 @@ def test_run_tells_what_came_of_it(folder: Path, capsys: pytest.CaptureFixture[s
     assert "fault    kill b" in capsys.readouterr().out
 
 
+def test_a_refused_command_is_not_passed_over(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "typo.txt").write_text(f"{GOOD}at 1s a: SET k\nat 2s a: GET k\n")
+    assert main(["run", f"{folder}/typo.txt"]) == 0
+    out = capsys.readouterr().out
+    refusal = "ERR wrong number of arguments for 'set' command"
+    assert [line for line in out.splitlines() if "refused" in line] == [
+        next(line for line in out.splitlines() if f"a: SET k: {refusal}" in line)
+    ]
+
+
+def test_the_tutorial_shows_what_its_first_command_prints(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = (SHIPPED.parent / "README.md").read_text()
+    shown = [line.strip() for line in text.partition("lab run first-steps\n")[2].splitlines()[:3]]
+    assert main(["run", "first-steps"]) == 0
+    printed = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert shown[:2] == printed[:2]
+    assert printed[2].startswith(shown[2].removesuffix("..."))
+
+
 def test_many_seeds_and_processes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", f"{folder}/good.txt", "--seeds", "1..3"]) == 0
     assert capsys.readouterr().out == "3 seeds, 0 failed\n"

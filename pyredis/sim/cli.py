@@ -210,6 +210,8 @@ def _report(outcome: Outcome, name: str) -> None:
     print(f"{scenario.title or name}: seed {outcome.seed}, {scenario.end_us / US_PER_S:g} s")
     for violation in outcome.violations:
         print(f"  FAILED at {violation}")
+    for refusal in outcome.refusals:
+        print(f"  refused at {refusal}")
     counters = ", ".join(f"{name} {value}" for name, value in outcome.counters.items())
     print(f"  {'all as expected' if outcome.well else 'see above'}; {counters}")
     print(f"  trace {outcome.trace_hash}")

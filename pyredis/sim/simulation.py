@@ -21,7 +21,7 @@ from pyredis.sim.faults import concrete
 from pyredis.sim.network import Network, Settings
 from pyredis.sim.node import PORT, Node, State, Tables
 from pyredis.sim.render import show_action, show_expectation
-from pyredis.sim.replies import Reply, show
+from pyredis.sim.replies import Failure, Reply, show
 from pyredis.sim.scenario import Expectation, Scenario, Step
 from pyredis.sim.trace import Trace
 from pyredis.sim.world import US_PER_MS, US_PER_S, World
@@ -41,6 +41,7 @@ class Outcome:
     violations: list[Violation] = field(default_factory=list)
     trace_hash: str = ""
     counters: dict[str, int] = field(default_factory=dict)
+    refusals: list[str] = field(default_factory=list)  # errors that no expectation looks at
 
     @property
     def well(self) -> bool:
@@ -201,6 +202,9 @@ class Simulation:
             self.trace.add(self.world.now_us, "ask", name, " ".join(argv), show(reply))
             if label:
                 self.replies[label] = reply
+            elif isinstance(reply, Failure):
+                at_s = self.world.now_us / 1_000_000
+                self._outcome.refusals.append(f"{at_s:g}s {name}: {' '.join(argv)}: {reply}")
 
         self.nodes[name].ask(
             [arg.encode("utf-8", "surrogateescape") for arg in arguments], told, connection
