@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from bench import aof, compare, eviction, latency, memory, replication, report, startup
+from bench import aof, compare, eviction, latency, memory, rdb, replication, report, startup
 from bench.client import ReplyError, info
 from bench.plan import SECTIONS
 from bench.servers import OURS, REDIS, Target, cores, pinned, running
 
 RESULTS = Path(__file__).parent / "results"
-OTHERS = ("aof", "eviction", "latency", "memory", "replication", "startup")
+OTHERS = ("aof", "eviction", "latency", "memory", "rdb", "replication", "startup")
 CHOICES = (*(section.key for section in SECTIONS), *OTHERS)
 
 
@@ -60,6 +60,9 @@ def tables(
         yield from aof.tables(targets, options.rounds, scale, core)
     if "eviction" in wanted:
         yield from eviction.tables(targets, options.rounds, scale, core)
+    if "rdb" in wanted:
+        keys = 200_000 if options.quick else 1_000_000
+        yield from rdb.tables(targets, options.rounds, keys, core)
     if "replication" in wanted:
         yield from replication.tables(targets, options.rounds, scale, core, cores()[1])
     if "startup" in wanted:
