@@ -222,14 +222,17 @@ class User:
 def merge_selectors(rules: Sequence[bytes]) -> list[bytes]:
     """The rules with those between parentheses joined to one.
 
-    Raises UnmatchedParenthesis for one that nobody closes.
+    An opening one inside begins anew, and what stood before it is lost, as in Redis. Raises
+    UnmatchedParenthesis for one that nobody closes.
     """
     merged: list[bytes] = []
     opened: list[bytes] = []
     for rule in rules:
-        if opened or (rule[:1] == b"(" and rule[-1:] != b")"):
+        if rule[:1] == b"(" and rule[-1:] != b")":
+            opened = [rule]
+        elif opened:
             opened.append(rule)
-            if len(opened) > 1 and rule[-1:] == b")":
+            if rule[-1:] == b")":
                 merged.append(b" ".join(opened))
                 opened = []
         else:
