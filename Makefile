@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 6379
 
-.PHONY: run test check bench profile compat suites programs coverage clean
+.PHONY: run test check bench profile compat suites programs campaign coverage clean
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -42,6 +42,9 @@ suites: $(VENV)/.ready  ## redis-py's own tests against redis-server and against
 
 programs: $(VENV)/.ready  ## job queues, a web framework's cache and Node.js clients at work
 	$(BIN)/python -m compat.programs $(ARGS)
+
+campaign: $(VENV)/.ready  ## groups under random faults, simulated: ARGS="--seeds 20000"
+	$(BIN)/python -m tests.campaign $(ARGS)
 
 coverage: $(VENV)/.ready  ## write compat/COVERAGE.md, the state of every command
 	$(BIN)/python -m compat.coverage $(ARGS)
