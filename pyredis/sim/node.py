@@ -471,7 +471,8 @@ class Node:
         """Send all that is to be sent, close who has to go, set the timer."""
         engine = self.engine
         for session in engine.take_output():
-            self._send(session)
+            if session.closing != "now":  # what stands behind a cleared output is no stream
+                self._send(session)
         if engine.doomed:
             for session in engine.take_doomed():
                 self._dismiss(session)
