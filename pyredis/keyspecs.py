@@ -19,12 +19,14 @@ Source: redis.io, "Command key specifications". All is linear in the number of a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from pyredis.commands.registry import KeySpec, Spec
 
+_NUMBER: Final = re.compile(rb"[ \t-\r]*[+-]?\d{1,18}")
 NOT_KEY: Final = "not_key"
 _UNKNOWN: Final = "unknown"
 
@@ -111,9 +113,11 @@ def _places(key: KeySpec, begin: int, argv: Sequence[bytes]) -> range:
 
 
 def _count(argv: Sequence[bytes], at: int) -> int:
-    if at >= len(argv) or not argv[at].isdigit():
+    """The number there, read as far as it is one: "2.5" names two keys, as in Redis."""
+    found = _NUMBER.match(argv[at]) if at < len(argv) else None
+    if found is None:
         raise _Insufficient
-    return int(argv[at])
+    return int(found[0])
 
 
 # Finders

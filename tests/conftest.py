@@ -34,6 +34,9 @@ def real_redis() -> Iterator[RealRedis]:
 def twin(real_redis: RealRedis) -> Iterator[Twin]:
     """A fresh pair of connections over empty databases."""
     real = real_redis.client()
+    # Clients of the test before may not have been missed yet: none shall be seen by this one.
+    for kind in ("normal", "pubsub"):
+        real("CLIENT", "KILL", "TYPE", kind)
     real("FLUSHALL")
     real("CONFIG", "RESETSTAT")
     yield Twin(real, new_client())
