@@ -216,8 +216,9 @@ def sent(argv: list[bytes], data: dict[bytes, Any], queued: bool) -> bool:
         return len(argv) > 3 and not _newer_arity(argv[2:])
     if word == b"ACL" and _newer_arity(argv[3:]):
         return False
-    if word == b"ACL" and not {b"reset", b"resetchannels"}.isdisjoint(map(bytes.lower, argv)):
-        return False  # 7.0 crashes when a subscriber takes its own channels away
+    if word == b"ACL" and argv[1:2] and argv[1].upper() == b"SETUSER":
+        # 7.0 crashes when a subscriber takes its own channels away
+        return {b"reset", b"resetchannels"}.isdisjoint(map(bytes.lower, argv))
     if word in (b"XCLAIM", b"XAUTOCLAIM") and len(argv) > 3:
         return not queued and _has_consumer(data, argv[1], argv[2], argv[3])
     if word == b"XREADGROUP" and len(argv) > 5:
