@@ -10,16 +10,12 @@ Source: redis.io, "Redis Pub/Sub" and "Redis keyspace notifications".
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from pyredis.glob import compile_glob
 from pyredis.resp import PushReply, encode
 from pyredis.session import Session
 
 Deliver = Callable[[Session, bytes], None]
-
-# notify-keyspace-events: K keyspace, E keyevent, then the classes; A stands for most.
-ALL_CLASSES: Final = "g$lszhxetd"
 
 
 class PubSub:

@@ -456,8 +456,7 @@ class Replication:
         """The link is gone; our history is kept, to be continued."""
         self._drop_session()
         self._close_intake()
-        if self._promised is not None:
-            self._promised = None
+        self._promised = None
 
     # Snapshots
 

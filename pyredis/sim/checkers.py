@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from pyredis.replication.history import History
 
 EVERYSEC_US: Final = 2 * US_PER_S
-"""How much of the last acknowledged writes appendfsync everysec may lose with the power."""
+"""How much of the last acknowledged writes appendfsync everysec may lose with the power, or,
+where a write is being put off because a sync is slow, with the process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,7 @@ class Checkers:
         self._known: dict[str, tuple[int, str, int]] = {}  # life, replid, offset
         self._before: dict[str, dict[str, bytes]] = {}  # ledgers at the end of a life
         self._ended_us: dict[str, int] = {}
+        self._put_off: dict[str, bool] = {}  # the log had not been given all at that instant
         self._copied: dict[str, int] = {}  # the life in which a server got a full copy
         self._on_disk: dict[str, bool] = {}  # whether its files told of its data when it ended
         self._full_syncs: dict[str, int] = {}
@@ -178,6 +180,7 @@ class Checkers:
         self._before[node.name] = ledgers(node.engine)
         self._ended_us[node.name] = self._now_us()
         aof = node.engine.aof
+        self._put_off[node.name] = aof.feed.buffered_bytes > 0
         # Data that were copied from a primary are not on disk as they are before the next base
         # is written: until then a restart brings back an older life, of another history perhaps.
         self._on_disk[node.name] = self._copied.get(node.name) != node.life or (
@@ -211,7 +214,7 @@ class Checkers:
         if not config.appendonly or (config.appendfsync == "no" and power):
             return
         limit_us = self._ended_us[node.name]
-        if power and config.appendfsync == "everysec":
+        if config.appendfsync == "everysec" and (power or self._put_off[node.name]):
             limit_us -= EVERYSEC_US + node.sync_us
         acknowledged = self._clients[client].acknowledged if client in self._clients else {}
         for number in missing:

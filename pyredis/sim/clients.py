@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from pyredis.sim.trace import Trace
 
 PATIENCE_US: Final = 1 * US_PER_S
-_RECONNECT_US: Final = 100 * US_PER_MS
 _ELSEWHERE: Final = ("READONLY", "MASTERDOWN", "LOADING", "NOREPLICAS", "UNBLOCKED", "MISCONF")
 
 
@@ -97,7 +96,6 @@ class Client:
         self._deadline_us = 0
         self._mark: Mark | None = None
         self._number = -1  # of the ledger write under way
-        self._due_us = load.start_us
         world.at(load.start_us, self._tick)
 
     # Rhythm

@@ -23,11 +23,6 @@ _NUMBER: Final = re.compile(rb"[ \t-\r]*([+-]?)([0-9]+)\Z")
 _CANONICAL_NEGATIVE: Final = re.compile(rb"-[1-9][0-9]*\Z")
 
 
-def make_id(ms: int, seq: int) -> int:
-    """The ID with these parts, both 0 to 2**64 - 1."""
-    return ms << SEQ_BITS | seq
-
-
 def format_id(entry_id: int) -> bytes:
     """The ID as Redis writes it: ``1526919030474-55``."""
     return b"%d-%d" % (entry_id >> 64, entry_id & SEQ_MAX)

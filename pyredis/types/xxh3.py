@@ -22,7 +22,6 @@ from struct import Struct
 from typing import Final
 
 _MASK: Final = (1 << 64) - 1
-_LOW: Final = (1 << 32) - 1
 
 _PRIME32_1: Final = 0x9E3779B1
 _PRIME32_2: Final = 0x85EBCA77
