@@ -309,7 +309,7 @@ class Judge:
                 self._judge(follower, client, each, one, other, where)
             return
         if called and not several:
-            one, other = (_without_script(each) for each in (expected, got))
+            one, other = (_without_script(called[0], each) for each in (expected, got))
             if undefined.same(called[0], one, other):
                 return
             row = differences.explain(called[0], one, other)
@@ -491,10 +491,10 @@ def _allowed(steps: list[Step]) -> propagation.Allowed:
     return propagation.Allowed(pops, lazily, b"XREADGROUP" in words)
 
 
-def _without_script(reply: Any) -> Any:
-    """An error without the name of the script that it came through."""
+def _without_script(argv: Argv, reply: Any) -> Any:
+    """An error without the name of the script that it came through; maps as Lua leaves them."""
     if not is_error(reply):
-        return reply
+        return undefined.unordered_maps(argv, reply)
     return "-", _SCRIPT_AT.sub(b"", reply[1])
 
 

@@ -168,6 +168,27 @@ def _pairs(flat: list[Any]) -> list[Any]:
     return sorted(zip(flat[::2], flat[1::2], strict=False), key=repr)
 
 
+def unordered_maps(argv: list[bytes], reply: Any) -> Any:
+    """A reply with its maps and sets sorted: a Lua table has no order.
+
+    To a client of RESP2 a script's map is a flat array. XINFO's are told by the names in them;
+    other commands with maps have rules of their own.
+    """
+    elements = items(reply)
+    if elements is None:
+        return reply
+    settled = [unordered_maps(argv, each) for each in elements]
+    if type(reply) is list:
+        named = all(type(each) is bytes for each in settled[::2])
+        flat = name(argv).startswith(b"XINFO ") and len(settled) % 2 == 0 and named
+        return _in_order(settled) if flat else settled
+    return reply[0], sorted(settled, key=repr) if reply[0] == "~" else _in_order(settled)
+
+
+def _in_order(flat: list[Any]) -> list[Any]:
+    return [each for pair in _pairs(flat) for each in pair]
+
+
 def _shape(argv: list[bytes], expected: Any, got: Any) -> bool:
     """Same types, same number of elements, all the way down."""
     first, second = items(expected), items(got)
