@@ -223,7 +223,7 @@ class Engine:
             serving.serve_times()
         if replication.alert:
             replication.end_batch()
-        if self.shutdown.waiting:
+        if self.shutdown.end_ms is not None:
             self.shutdown.check()
         if serving.pause_lifted or self.pause.reasons:
             serving.serve_paused()
@@ -251,10 +251,7 @@ class Engine:
         spent_ns = self.expire.spent_ns
         self.expire.run("slow", self.config.hz, self.config.active_expire_effort)
         self.latency.add("expire-cycle", self.expire.spent_ns - spent_ns, self.now_ms)
-        for db in self.ks.dbs:
-            for index in (db.keys, db.expires_index):
-                if index is not None:
-                    index.tidy(_TIDY_STEPS)
+        self.ks.tidy(_TIDY_STEPS)
         self.lazyfree.run()
         for job in self.cron_jobs:
             job()
@@ -263,12 +260,14 @@ class Engine:
         """When ``end_batch`` has to run next even if no input comes, None if it need not."""
         if self.evictor.unfinished or self.serving.resumed:
             return self.ks.now_ms
-        ends = [self.replication.deadline(), self.shutdown.end_ms]
-        if self.waiters.blocked:
-            ends.append(self.waiters.next_deadline_ms())
-        if self.pause.active:
-            ends.append(self.pause.end_ms())
-        return min([end for end in ends if end is not None], default=None)
+        soonest_ms = self.replication.deadline()
+        end_ms = self.shutdown.end_ms
+        if self.waiters.blocked or self.pause.reasons or end_ms is not None:
+            ends = [soonest_ms, end_ms, self.pause.end_ms()]
+            if self.waiters.blocked:
+                ends.append(self.waiters.next_deadline_ms())
+            soonest_ms = min([end for end in ends if end is not None], default=None)
+        return soonest_ms
 
     @property
     def has_output(self) -> bool:

@@ -114,13 +114,14 @@ class ActiveExpire:
     def _walk(self, page_keys: int, tolerated: float, end_ns: int) -> tuple[int, int]:
         """Go through the databases until the time is over; how many keys were dead, of how many."""
         dbs = self.ks.dbs
+        size = len(dbs)
         # After a cycle without enough time no database waits longer than one round.
-        count = len(dbs) if self._cut_short else min(DBS_PER_CYCLE, len(dbs))
+        count = size if self._cut_short else min(DBS_PER_CYCLE, size)
         self._cut_short = False
         dead_all = seen_all = 0
         for _ in range(count):
-            db = dbs[self._db_next % len(dbs)]
-            self._db_next = (self._db_next + 1) % len(dbs)
+            db = dbs[self._db_next]
+            self._db_next = (self._db_next + 1) % size
             while db.expires:
                 dead, seen = self._page(db, page_keys)
                 dead_all += dead

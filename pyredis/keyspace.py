@@ -667,6 +667,8 @@ class Keyspace:
 
     def set_time(self, now_ms: int) -> None:
         """Fix the time for what follows. Once a batch, not once a call."""
+        if now_ms == self.now_ms:
+            return
         self.now_ms = now_ms
         self.lru_clock = now_ms // 1000 & 0xFFFFFFFF
         self.minutes = now_ms // 60_000 & _LFU_MINUTES
@@ -687,6 +689,14 @@ class Keyspace:
             else:
                 unit.explicit = True
         self.after = True
+
+    def tidy(self, steps: int) -> None:
+        """Close gaps in the indexes of keys, looking at so many places of each."""
+        for db in self.dbs:
+            if db.keys is not None:
+                db.keys.tidy(steps)
+            if db.expires_index is not None:
+                db.expires_index.tidy(steps)
 
     def expire_argv(self, key: bytes) -> Argv:
         """How the deletion of an expired key is told to others."""

@@ -37,6 +37,9 @@ class State(enum.Enum):
     HANDING_OVER = "failover-in-progress"
 
 
+_NONE: Final = State.NONE  # read in every batch; by its name it costs a quarter of a microsecond
+
+
 class Failover:
     """One server's failover."""
 
@@ -50,7 +53,7 @@ class Failover:
     @property
     def active(self) -> bool:
         """Whether one is going on."""
-        return self.state is not State.NONE
+        return self.state is not _NONE
 
     def deadline(self) -> int | None:
         """When waiting ends."""

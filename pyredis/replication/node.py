@@ -269,9 +269,10 @@ class Replication:
 
     def deliver(self, event: Event) -> None:
         """Something has happened to it."""
-        was_up = self.link_up
-        self._do(self.replica.step(self.engine.now_ms, event))
-        if self.link_up != was_up:
+        replica = self.replica
+        was_up = replica.link_up
+        self._do(replica.step(self.engine.now_ms, event))
+        if replica.link_up != was_up:
             self.apply_gates()
 
     def deadline(self) -> int | None:

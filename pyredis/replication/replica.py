@@ -155,6 +155,7 @@ class Replica:
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
         self.state = State.NONE
+        self.link_up = False  # the stream flows: the state is CONNECTED
         self.host = ""
         self.port = 0
         self.transfer = Transfer()  # the full sync in progress, or the last one
@@ -175,17 +176,16 @@ class Replica:
     # What others may ask
 
     @property
-    def link_up(self) -> bool:
-        """Whether the stream flows."""
-        return self.state is State.CONNECTED
-
-    @property
     def syncing(self) -> bool:
         """Whether a full sync is going on."""
         return self.state in (State.TRANSFER, State.LOADING)
 
     def deadline(self) -> int | None:
         """When the next Tick is wanted; None if time changes nothing."""
+        if self.link_up and self._numbered:
+            ack_ms = self._sent_ms + _SECOND_MS
+            silence_ends_ms = self.last_io_ms + self.facts.repl_timeout * 1000
+            return ack_ms if ack_ms < silence_ends_ms else silence_ends_ms
         state = self.state
         if state is State.NONE:
             return None
@@ -193,10 +193,7 @@ class Replica:
             return 0 if self._attempt_ms is None else self._attempt_ms + _SECOND_MS
         if state is State.LOADING:
             return self._sent_ms + _SECOND_MS if self._link is not None else None
-        silence_ends_ms = self.last_io_ms + self.facts.repl_timeout * 1000
-        if state is State.CONNECTED and self._numbered:
-            return min(silence_ends_ms, self._sent_ms + _SECOND_MS)
-        return silence_ends_ms
+        return self.last_io_ms + self.facts.repl_timeout * 1000
 
     def due(self, now_ms: int) -> bool:
         """Whether a Tick is wanted now: the deadline has come, or the clock was put back."""
@@ -267,7 +264,7 @@ class Replica:
         if type(event) is Received:
             if event.link == self._link:
                 self.last_io_ms = now_ms
-                if self.state is State.CONNECTED:
+                if self.link_up:
                     return [Stream(event.data)]
                 self._received(now_ms, event.data)
         elif type(event) is Tick:
@@ -568,6 +565,7 @@ class Replica:
             state,
         )
         self.state = state
+        self.link_up = state is State.CONNECTED
 
     def _say(self, level: str, text: str) -> None:
         self._out.append(Log(level, text))

@@ -64,6 +64,11 @@ class State(enum.Enum):
     PAUSED = "paused"
 
 
+_DOWN: Final = State.DOWN  # a member by its name costs a quarter of a microsecond in Python 3.11
+_UP: Final = State.UP
+_PAUSED: Final = State.PAUSED
+
+
 class Files:
     """The configuration files of a machine. They are always safe."""
 
@@ -147,7 +152,7 @@ class Node:
         self.files.contents[self.path] = encode("\n".join(directives) + "\n")
         self.sync_us = 100
         self.lost_power = False  # since the data were last loaded
-        self.state = State.DOWN
+        self.state = _DOWN
         self.life = 0
         self.lines: list[tuple[int, str, str]] = []  # time, level and text of the log
         self.on_history: Callable[[Node], None] | None = None  # told of a new replid or full sync
@@ -177,11 +182,11 @@ class Node:
 
     def boot(self) -> None:
         """Start the server with what the machine has kept. Nothing happens if it runs."""
-        if self.state is not State.DOWN:
+        if self.state is not _DOWN:
             return
         self.host.powered = True
         self.life += 1
-        self.state = State.UP
+        self.state = _UP
         self.trace.add(self.world.now_us, "up", self.name, self.life)
         config = self._config = Config("/data", warn=lambda text: self._log("warning", text))
         loader = Loader(config, self.files, "pyredis", REDIS_VERSION, _hooks(self._tables, config))
@@ -252,7 +257,7 @@ class Node:
 
     def kill(self, how: str = "killed") -> None:
         """The process dies (SIGKILL); its machine closes its connections and keeps its files."""
-        if self.state is State.DOWN:
+        if self.state is _DOWN:
             return
         self._end(how)
         for side in list(self.host.sides):
@@ -262,7 +267,7 @@ class Node:
 
     def power_off(self) -> None:
         """The machine dies; what was not safe on its disk may be lost. Nobody is told."""
-        if self.state is not State.DOWN:
+        if self.state is not _DOWN:
             self._end("power off")
             self.children.abandon()
         for side in list(self.host.sides):
@@ -277,7 +282,7 @@ class Node:
         primary = self.engine.replication.primary
         self.full_syncs += primary.full_syncs
         self.partial_syncs += primary.partial_syncs
-        self.state = State.DOWN
+        self.state = _DOWN
         self.trace.add(self.world.now_us, "down", self.name, how)
         self.host.ports.clear()
         self._links.clear()
@@ -289,14 +294,14 @@ class Node:
 
     def pause(self) -> None:
         """SIGSTOP."""
-        if self.state is State.UP:
-            self.state = State.PAUSED
+        if self.state is _UP:
+            self.state = _PAUSED
             self.trace.add(self.world.now_us, "pause", self.name)
 
     def resume(self) -> None:
         """SIGCONT."""
-        if self.state is State.PAUSED:
-            self.state = State.UP
+        if self.state is _PAUSED:
+            self.state = _UP
             self.trace.add(self.world.now_us, "resume", self.name)
             self._catch_up()
 
@@ -329,7 +334,7 @@ class Node:
 
     def received(self, side: Side, data: bytes) -> None:
         """Bytes for a session or a link."""
-        if self.state is State.UP and not self._waits:
+        if self.state is _UP and not self._waits:
             self._turn(self._read, side, data)
         else:
             self._inbox.append((self._read, side, data))
@@ -393,12 +398,12 @@ class Node:
 
     def _turn_later(self, call: Callable[..., None], *args: Any) -> None:
         """Make a call as a batch, as soon as the process goes on. Once dead it never does."""
-        if self.state is State.UP and not self._waits:
+        if self.state is _UP and not self._waits:
             if not self._in_turn:
                 self._turn(call, *args)
                 return
             self.world.after(0, self._catch_up)
-        if self.state is not State.DOWN:
+        if self.state is not _DOWN:
             self._inbox.append((call, *args))
 
     def _turn(self, call: Callable[..., None], *args: Any) -> None:
@@ -418,7 +423,7 @@ class Node:
 
     def _catch_up(self) -> None:
         """Take what has come while the process could not."""
-        if self._waits or self.state is not State.UP:
+        if self._waits or self.state is not _UP:
             return
         inbox, self._inbox = self._inbox, []
         missed, self._cron_missed = self._cron_missed, False
@@ -445,16 +450,16 @@ class Node:
         pending, self.disk.pending = self.disk.pending, []
 
         def finish(life: int) -> None:
-            if life == self.life and self.state is not State.DOWN:
+            if life == self.life and self.state is not _DOWN:
                 for each in pending:
                     each()
 
         self.world.after(self.sync_us, finish, self.life)
 
     def _let_go(self, life: int) -> None:
-        if life != self.life or self.state is State.DOWN:
+        if life != self.life or self.state is _DOWN:
             return
-        if self.state is State.PAUSED or self._held_until_us > self.world.now_us:
+        if self.state is _PAUSED or self._held_until_us > self.world.now_us:
             self.world.after(US_PER_MS, self._let_go, life)
             return
         self._waits = False
@@ -561,10 +566,10 @@ class Node:
     # Time
 
     def _on_cron(self, life: int) -> None:
-        if life != self.life or self.state is State.DOWN:
+        if life != self.life or self.state is _DOWN:
             return
         self.world.after(US_PER_S // self.engine.config.hz, self._on_cron, life)
-        if self.state is State.PAUSED or self._waits:
+        if self.state is _PAUSED or self._waits:
             self._cron_missed = True
         else:
             self._turn(self._do_cron)
@@ -595,7 +600,7 @@ class Node:
         Commands of the same named ``connection`` share one. ``on_reply`` is called with the
         reply, perhaps at once; never if the life or the connection ends before.
         """
-        if self.state is State.DOWN:
+        if self.state is _DOWN:
             return False
         self._turn_later(self._run_errand, argv, on_reply, connection)
         return True
@@ -603,7 +608,7 @@ class Node:
     def ask_now(self, *args: str | bytes) -> Reply:
         """The reply to a command that does not wait; NO_ANSWER if the server cannot answer now."""
         found: list[Reply] = []
-        if self.state is not State.UP or self._waits:
+        if self.state is not _UP or self._waits:
             return NO_ANSWER
         self.ask([encode(arg) if isinstance(arg, str) else arg for arg in args], found.append)
         return found[0] if found else NO_ANSWER
@@ -633,7 +638,7 @@ class Node:
         """Full or partial synchronisations given, in all lives."""
         full = what == "full-syncs"
         total = self.full_syncs if full else self.partial_syncs
-        if self.state is not State.DOWN:
+        if self.state is not _DOWN:
             primary = self.engine.replication.primary
             total += primary.full_syncs if full else primary.partial_syncs
         return total
@@ -648,7 +653,7 @@ class Node:
 
     def end_child(self) -> None:
         """SIGKILL for the child."""
-        if self.state is not State.DOWN:
+        if self.state is not _DOWN:
             self.children.end(SIGKILL)
 
 
