@@ -7,6 +7,12 @@ import os
 from collections.abc import Callable
 
 from pyredis.ports import ChildEnd, ChildReport, Job, StreamJob
+from pyredis.sim.disk import SimDisk
+
+
+def safe_bytes(disk: SimDisk, name: str) -> bytes:
+    """What of a file is on the medium for certain."""
+    return disk._find(name).safe
 
 
 class MemoryFile:

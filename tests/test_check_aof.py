@@ -182,6 +182,12 @@ def test_a_transaction_is_not_cut_in_two(tmp_path: Path) -> None:
     assert path.read_bytes() == whole
 
 
+def test_a_base_of_commands(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "a.1.base.rdb").write_bytes(aof("SET a 1"))
+    assert ours(folder) == 0
+    assert "Start to check BASE AOF (RESP format)." in capsys.readouterr().out
+
+
 def test_bad_manifests(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "a.manifest").write_text("file a.1.base.rdb seq 1 type b\nfile x\n")
     assert ours(folder) == 1
@@ -190,11 +196,42 @@ def test_bad_manifests(folder: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert ">>> 'file x'" in out
     (folder / "a.manifest").unlink()
     assert ours(folder) == 1
-    assert "one manifest" in capsys.readouterr().err
+    assert "one manifest (*.manifest) is wanted, found 0" in capsys.readouterr().err
+
+
+def test_a_data_folder_is_looked_into(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = folder.parent
+    (data / "dump.rdb").write_bytes(RDB)
+    (data / "other").mkdir()
+    (data / "other" / "b.manifest").write_text("file x seq 1 type i\n")
+    assert ours(data, "--quiet") == 0
+    assert "All AOF files and manifest are valid" in capsys.readouterr().out
+    folder.rename(data / "renamed")
+    assert ours(data) == 1
+    message = f"{data}: one manifest (*.manifest) is wanted, found 2: other/b.manifest, renamed/a."
+    assert message in capsys.readouterr().err
+    (data / "other" / "b.manifest").unlink()
+    assert ours(data, "--quiet") == 0
+
+
+def test_a_folder_that_cannot_be_read(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str) -> list[str]:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.listdir", refuse)
+    assert ours(folder) == 1
+    assert capsys.readouterr().err == f"Cannot read folder {folder}: Permission denied\n"
 
 
 def test_arguments(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    for wrong in ([], ["a", "b"], ["--what", "a"], ["--fix"]):
+        with pytest.raises(SystemExit) as caught:
+            ours(*wrong)
+        assert caught.value.code == 1
+        assert "usage: pyredis check-aof" in capsys.readouterr().err
     assert ours("--truncate-to-timestamp", "x", "y") == 1
     assert capsys.readouterr().out == "Invalid timestamp, aborting...\n"
     assert ours("/nowhere") == 1

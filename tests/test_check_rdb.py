@@ -108,6 +108,41 @@ def test_no_such_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "Cannot open file /nowhere: No such file or directory\n"
 
 
+@pytest.mark.parametrize("arguments", [[], ["a", "b"], ["--what"]])
+def test_wrong_arguments_end_with_redis_own_status(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    reference = subprocess.run(["redis-check-rdb", *arguments], capture_output=True, check=False)
+    with pytest.raises(SystemExit) as caught:
+        main(["check-rdb", *arguments])
+    assert caught.value.code == reference.returncode == 1
+    assert "usage: pyredis check-rdb" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("tool", "path", "message"),
+    [
+        ("check-rdb", "/", "Cannot open file /: Is a directory\n"),
+        ("rdb", "/", "Cannot open file /: Is a directory\n"),
+        ("check-rdb", "/proc/self/mem", "Cannot read file /proc/self/mem: Input/output error\n"),
+        ("rdb", "/proc/self/mem", "Cannot read file /proc/self/mem: Input/output error\n"),
+        ("check-aof", "/proc/self/mem", "Cannot read file /proc/self/mem: Input/output error\n"),
+    ],
+)
+def test_what_cannot_be_read(
+    tool: str, path: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([tool, path]) == 1
+    assert capsys.readouterr().err == message
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"], "redis-check-rdb")
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.startswith("redis-check-rdb 7.")
+
+
 def test_under_the_name_of_redis_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "dump.rdb").write_bytes(SMALL)
     assert main([str(tmp_path / "dump.rdb")], "/usr/bin/redis-check-rdb") == 0

@@ -11,7 +11,6 @@ import pytest
 from pyredis.replication.history import NO_REPLID, History
 from pyredis.sim.checkers import Histories, Violation
 from pyredis.sim.clients import Mark, holes
-from pyredis.sim.node import Node, State
 from pyredis.sim.scenario import parse_scenario
 from pyredis.sim.simulation import Simulation
 from pyredis.sim.world import US_PER_S
@@ -176,5 +175,3 @@ def test_holes_of_a_ledger() -> None:
 def test_a_violation_shows_when_and_where() -> None:
     assert str(Violation("wait", "text", 1_500_000)) == "1.500000 wait: text"
     assert str(Violation("wait", "text", 1_500_000, 7)) == "1.500000 wait (line 7): text"
-    assert isinstance(State.UP, State)
-    assert Node.__doc__

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgpack
 import pytest
 
 from pyredis.sim.cli import SHIPPED, main, run_campaign
+from pyredis.sim.trace import Trace
 from pyredis.tools.cli import main as pyredis
 
 GOOD = "title Two of them\nnodes a b\nconfig b: replicaof {a}\nload w to a until 3s\nend 4s\n"
@@ -87,8 +89,6 @@ def test_traces_are_kept_shown_and_replayed(
 
 
 def test_replay_shows_where_runs_part(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from pyredis.sim.trace import Trace
-
     path = folder / "t.lab"
     trace = Trace(keep=True)
     trace.add(0, "up", "z", 1)
@@ -119,6 +119,13 @@ def test_shrink_writes_a_scenario(folder: Path, capsys: pytest.CaptureFixture[st
         (["show", "no-such-file"], "cannot read no-such-file"),
         (["replay", "good.txt"], "not a trace"),
         (["run", "wrong.txt"], "wrong.txt, line 1: expected one of title"),
+        (["run", "latin.txt"], "latin.txt, line 2: a scenario is UTF-8, this is none"),
+        (["run", "."], "cannot read .: Is a directory"),
+        (["run", ""], "cannot read '': Is a directory"),
+        (["show", "bare.lab"], "bare.lab: the header does not tell the source"),
+        (["show", "newer.lab"], "newer.lab: a trace of version 2, wanted is 1"),
+        (["show", "odd.lab"], "odd.lab: damaged"),
+        (["replay", "real.lab"], "real.lab: a run on real processes cannot be repeated"),
         (["run", "good.txt", "--trace", "none/t.lab"], "cannot write none/t.lab"),
     ],
 )
@@ -131,8 +138,40 @@ def test_what_a_user_must_put_right(
 ) -> None:
     monkeypatch.chdir(folder)
     (folder / "wrong.txt").write_text("hello world\n")
+    (folder / "latin.txt").write_bytes(b"nodes a\ntitle \xe4\n")
+    (folder / "bare.lab").write_bytes(Trace(keep=True).wire())
+    told = {"source": "x", "seed": 1, "scenario": GOOD}
+    (folder / "real.lab").write_bytes(Trace(keep=True).wire(**told, real=True))
+    (folder / "newer.lab").write_bytes(msgpack.packb({"pyredis-trace": 2}))
+    (folder / "odd.lab").write_bytes(msgpack.packb({"pyredis-trace": 1}) + b"\x05")
     assert main(arguments) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "x", "--seed", "-1"], "--seed: expected a number up to 18446744073709551615"),
+        (["run", "x", "--seed", "18446744073709551616"], "--seed: expected a number up to"),
+        (["run", "x", "--seeds", "many"], "--seeds: expected two numbers, as 1..100"),
+        (["run", "x", "--seeds", "2..1"], "--seeds: expected the smaller number first"),
+        (["campaign", "--seeds", "1..99999999"], "--seeds: expected at most 10000000 seeds"),
+        (["campaign", "--jobs", "0"], "--jobs: expected a number from 1 on"),
+        (["shrink", "x", "--runs", "-3"], "--runs: expected a number from 1 on"),
+    ],
+)
+def test_wrong_arguments(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert f"argument {message}" in capsys.readouterr().err
+
+
+def test_a_byte_order_mark_is_no_mistake(folder: Path) -> None:
+    (folder / "bom.txt").write_text(GOOD, "utf-8-sig")
+    assert main(["run", f"{folder}/bom.txt", "--quiet"]) == 0
 
 
 def test_campaigns(capsys: pytest.CaptureFixture[str]) -> None:
@@ -150,16 +189,13 @@ def test_the_lab_is_part_of_the_pyredis_command(capsys: pytest.CaptureFixture[st
     assert pyredis(["lab", "list"]) == 0
     out = capsys.readouterr().out
     assert all(path.stem in out for path in SHIPPED.glob("*.txt"))
-    with pytest.raises(SystemExit):
-        pyredis(["lab", "run", "x", "--seeds", "many"])
-    assert "expected two numbers" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("text", "arguments", "said"),
     [
-        ("nodes a\nconfig a: maxmemry 1\n", [], "Bad directive"),
-        ("nodes a\nconfig a: maxmemry 1\n", ["--seeds", "1..40", "--jobs", "2"], "Bad directive"),
+        ("nodes a\nconfig a: maxmemry 1\n", [], "s.txt, line 2: maxmemry 1: Bad directive"),
+        ("nodes a\nconfig a: maxmemry 1\n", ["--seeds", "1..40", "--jobs", "2"], "line 2: maxm"),
         ("nodes a b\nconfig b: replicaof {z}\n", [], "line 2: expected one of {a}, {b}, found 'z'"),
         (GOOD, ["--keep", "x"], "go with --real"),
         (GOOD, ["--seeds", "1..2", "--trace", "x"], "goes without"),
@@ -178,10 +214,32 @@ def test_mistakes_are_told_in_a_line_or_two(
     assert said in capsys.readouterr().err
 
 
-def test_unknown_commands_are_pointed_at(
+def test_what_will_hardly_be_meant_is_pointed_at(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "s.txt").write_text("nodes a\nat 1s a: SETT x 1\nat 1s a: client id\nend 2s\n")
-    assert main(["run", f"{tmp_path}/s.txt"]) == 0
-    err = capsys.readouterr().err
-    assert err == f"{tmp_path}/s.txt, line 2: no command of pyredis: SETT\n"
+    path = tmp_path / "s.txt"
+    path.write_text(
+        "nodes a\nevery 1s until 2s a: SETT x 1\nat 1s a: client id\nat 3s kill a\nend 2s\n"
+    )
+    assert main(["run", str(path)]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        f"{path}, line 2: no command of pyredis: SETT",
+        f"{path}, line 4: the run ends at 2s, before this",
+    ]
+
+
+def test_what_had_no_effect_is_remarked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "s.txt"
+    path.write_text(
+        "nodes a\nconfig a: requirepass x\nload w to a until 2s\nat 2s kill a\nat 3s a: PING\n"
+    )
+    assert main(["run", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "  refused at 3s a: PING: a is down\n" in out
+    assert "  none of the 10 ledger writes of w was acknowledged, the servers said: NOAUTH" in out
+
+
+def test_show_tells_what_there_is_not(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", f"{folder}/good.txt", "--quiet", "--trace", f"{folder}/t.lab"]) == 0
+    assert main(["show", f"{folder}/t.lab", "--kind", "fault,lgo,up"]) == 0
+    assert "no such events: fault, lgo; there are: ack, data, " in capsys.readouterr().err

@@ -141,6 +141,30 @@ def test_connections_that_get_nothing_through_are_given_up(net: Net) -> None:
     assert net.client.events == ["opened", TIMED_OUT]
 
 
+def test_who_is_never_told_that_its_bytes_have_come_gives_up(net: Net) -> None:
+    net.network.settings.give_up_us = 5 * US_PER_S
+    net.network.block(["s"], ["c"])
+    net.side.send(b"x")
+    net.run_ms(4900)
+    assert net.server.data == b"x"
+    assert net.client.events == ["opened"]
+    net.run_ms(200)
+    assert net.client.events == ["opened", TIMED_OUT]
+
+
+def test_a_machine_that_goes_off_while_a_connection_is_opened_refuses_nothing(net: Net) -> None:
+    server = net.network.host("s")
+    ports = dict(server.ports)
+    net.connect()
+    server.ports.clear()  # the process is gone before the first packet is there
+    server.powered = False
+    net.run_ms(900)
+    assert net.client.events == ["opened"]
+    server.powered, server.ports = True, ports
+    net.run_ms(200)
+    assert net.client.events == ["opened", "opened"]
+
+
 def test_opening_waits_for_the_partition_to_end_or_gives_up(net: Net) -> None:
     net.network.block("c", "s")
     net.connect()

@@ -49,6 +49,7 @@ expect at 5s equal a b
 expect full-syncs <= 2
 expect b INFO replication role == slave
 expect a: GET "a key" == "#1"
+expect a: SET k "in" == OK
 expect log a contains "some text"
 expect reply set == OK
 always from 1s until 2s up a
@@ -134,7 +135,7 @@ def test_drawn_scenarios_can_be_written_down(seed: int) -> None:
         ("network delay 5ms..1ms", "expected the smaller time first"),
         ("network speed 5", "expected delay, loss, rate, buffer or patience"),
         ("network rate fast", "expected a size"),
-        ("load a to b", "expected a name of letters and digits that is no node's"),
+        ("load a to b", "expected a name not used before, found 'a'"),
         ("load w to z", "expected one of a, b"),
         ("load w to a rate none", "expected operations a second"),
         ("load w to a mix poetry", "expected all, none, or some of strings"),
@@ -147,19 +148,95 @@ def test_drawn_scenarios_can_be_written_down(seed: int) -> None:
         ("expect full-syncs ==", "expected a value after =="),
         ("expect a: GET k", "expected a command, one of =="),
         ("expect a ROLE", "expected 'INFO', found 'ROLE'"),
-        ('at 1s a: SET k "open', "expected every quote and brace to be closed"),
+        ('at 1s a: SET k "open', "expected every quote to be closed"),
+        ('at 1s a: SET k "a"b', "blanks around what is quoted"),
+        ("title again", "expected one title only"),
+        # What only a node can be or do
+        ("load w to a\nat 1s kill w", "line 4: expected one of a, b, found 'w'"),
+        ("load w to a\nat 1s w: PING", "line 4: expected one of a, b, found 'w'"),
+        ("load w to a\nload v to w", "line 4: expected one of a, b, found 'w'"),
+        ("load w to a\nconfig w: hz 10", "line 4: expected one of a, b, found 'w'"),
+        ("load w to a\nexpect up w", "line 4: expected one of a, b, found 'w'"),
+        ("load w to a\nfaults random every 1s..2s until 9s on {w}: kill", "found 'w'"),
+        # Names
+        ("load w to a\nload w to b", "line 4: expected a name not used before, found 'w'"),
+        ("load w to a\nnodes w", "line 4: expected a name not used before, found 'w'"),
+        ("nodes equal", "expected a name that means nothing else, found 'equal'"),
+        ("config {a,b: hz 10", "expected one of a, b, found '{a'"),
+        # Times and numbers
+        ("at -5s heal", "expected a time from 0s to 10000h, found '-5s'"),
+        ("at 10001h heal", "expected a time from 0s to 10000h"),
+        (f"at {'9' * 5000}s heal", "expected a time, as 5s"),
+        ("end 0s", "expected a time greater than 0"),
+        ("end 5s\nend 6s", "line 4: expected one end only"),
+        ("every 1s from 5s until 3s heal", "expected an end that is not before the start"),
+        ("every 1us until 1s heal", "expected at most 100000 times, found '1000000'"),
+        ("faults random every 1s..3s from 9s until 2s: cut", "an end that is not before"),
+        ("faults random every 0s..0s until 2s: cut", "expected fewer than 100000 faults"),
+        ("faults random every 1s..3s until 9s on a: partition", "at least two nodes"),
+        ("always from 5s until 2s up a", "expected an end that is not before the start"),
+        ("load w to a rate 0", "expected operations a second, up to 10000, found '0'"),
+        ("load w to a rate 10001", "expected operations a second, up to 10000"),
+        ("load w to a rate 5 rate 6", "expected 'rate' once only"),
+        ("load w to a from 5s until 2s", "expected an end that is not before the start"),
+        ("load w to a busy 0s of 1s", "expected a time greater than 0"),
+        ("load w to a busy 2s of 1s", "expected a period that is not shorter"),
+        ("load w to a wait many 1s", "expected a number of replicas"),
+        ("network loss 91%", "expected a percentage up to 90%"),
+        ("network buffer 0", "expected a size"),
+        ("network patience 0s", "expected a time greater than 0"),
+        ("at 1s drift a -500001", "expected parts per million up to 500000"),
+        # What says nothing
+        ("config a: port 7000", "expected a directive that is not the lab's own affair"),
+        ("at 1s partition {a,b}", "expected somebody to be on the other side"),
+        ("at 1s partition {a,b} from b", "expected nobody to be on both sides, found 'b'"),
+        ("at 1s cut a a", "expected two different nodes"),
+        ("at 1s a: PING ->", "expected one label at the end"),
+        ("at 1s a: PING -> x y", "expected one label at the end"),
+        ("expect equal a", "expected two nodes at least, to be compared, found 'a'"),
+        ("expect offsets a a", "expected two nodes at least"),
+        ("expect full-syncs == few", "expected a number, found 'few'"),
+        ("expect full-syncs contains 1x", "expected a number"),
+        ('expect a: GET k < ""', "expected a number"),
+        ("expect log a == x", "expected one of contains lacks, found '=='"),
+        ("expect reply ok == OK", "expected the label of a reply ('-> LABEL' behind a command)"),
+        ("at 1s a: PING -> p\nexpect reply q == OK", "the label of a reply (p), found 'q'"),
     ],
 )
 def test_errors_name_the_line_and_what_was_expected(line: str, message: str) -> None:
     with pytest.raises(ScenarioError) as caught:
         parse_scenario(f"title x\nnodes a b\n{line}\n", "some.txt")
-    assert str(caught.value).startswith("some.txt, line 3: expected ")
+    last = 3 + line.count("\n")
+    assert str(caught.value).startswith(f"some.txt, line {last}: expected ")
     assert message in str(caught.value)
 
 
-def test_a_file_without_nodes_says_nothing() -> None:
+@pytest.mark.parametrize("text", ["", "# nothing", "title x"])
+def test_a_file_without_nodes_says_nothing(text: str) -> None:
     with pytest.raises(ScenarioError, match=r"some.txt: expected a line 'nodes"):
-        parse_scenario("title x", "some.txt")
+        parse_scenario(text, "some.txt")
+
+
+@pytest.mark.parametrize("line", ["config *: hz 10", "at 1s kill a", "load w to primary"])
+def test_nodes_come_first(line: str) -> None:
+    with pytest.raises(ScenarioError, match=r"line 1: expected a line 'nodes ...' before this one"):
+        parse_scenario(f"{line}\nnodes a", "some.txt")
+
+
+def test_braces_belong_to_the_word_that_they_stand_in() -> None:
+    scenario = parse_scenario(
+        'nodes a b\nconfig {a, b} : hz 20\nat 1s a: SET {user}1 {"x": 1}\n'
+        'at 1s a/c: SET "->" {b.port}\n'
+    )
+    assert scenario.directives("b") == ["hz 20"]
+    assert [step.words[3:] for step in scenario.steps] == [
+        ("SET", "{user}1", '{"x": 1}'),
+        ("SET", "->", "{b.port}"),
+    ]
+
+
+def test_an_expectation_from_the_start_on_has_its_time_too() -> None:
+    assert parse_scenario("nodes a\neventually from 0s within 30s up a").end_us == 40 * US_PER_S
 
 
 def test_random_faults_become_steps_that_end_in_time() -> None:

@@ -47,6 +47,29 @@ def test_what_does_not_fail_cannot_be_shrunk() -> None:
         Shrinker(parse_scenario("nodes a\nend 1s"), 1, simulate)
 
 
+def test_what_is_shrunk_can_be_read_again() -> None:
+    text = (
+        "nodes a ab c\nconfig c: replicaof {a.host} {a.port}\nconfig c: masteruser {ab}\n"
+        "load w to ab\nload v to c\nload x to a\n"
+        "at 1s partition {a,w} from {ab,c,v,x}\nat 2s ab/x: REPLICAOF {c.host} {c.port}\nend 6s"
+    )
+
+    def partitioned(scenario: Scenario) -> Outcome:
+        outcome = Outcome(5, scenario)
+        if any(step.words[0] == "partition" for step in scenario.steps) and scenario.config:
+            outcome.violations.append(Violation("planted", "", 1))
+        return outcome
+
+    found = Shrinker(parse_scenario(text), 5, partitioned).shrink()
+    assert render(found).splitlines() == [
+        "nodes a c",
+        "config c: replicaof {a.host} {a.port}",
+        "at 1s partition {a} from {c}",
+        "end 1s",
+    ]
+    assert parse_scenario(render(found)).config == found.config
+
+
 def planted(scenario: Scenario) -> Outcome:
     """Fails if b is killed while a is paused, and a client is there."""
     words = [step.words for step in scenario.steps]

@@ -17,7 +17,7 @@ from typing import Final
 from pyredis.sim.clients import Load
 from pyredis.sim.faults import concrete
 from pyredis.sim.render import with_steps
-from pyredis.sim.scenario import Expectation, Faults, Scenario, Step
+from pyredis.sim.scenario import Directive, Expectation, Faults, Scenario, Step
 from pyredis.sim.workload import DEFAULT_MIX
 from pyredis.sim.world import US_PER_MS, US_PER_S, World
 
@@ -50,7 +50,7 @@ def random_scenario(seed: int) -> Scenario:
         source=f"campaign, seed {seed}",
         title=f"campaign {seed}",
         nodes=nodes,
-        config=tuple(_config(nodes, rng)),
+        config=tuple(Directive(*each) for each in _config(nodes, rng)),
         network=tuple(_network(rng)),
         loads=tuple(_loads(nodes, rng, end_us)),
         faults=(faults,),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pyredis.sim.trace import Trace
 
 PATIENCE_US: Final = 1 * US_PER_S
+NEVER_US: Final = 1 << 62
 _ELSEWHERE: Final = ("READONLY", "MASTERDOWN", "LOADING", "NOREPLICAS", "UNBLOCKED", "MISCONF")
 
 
@@ -55,7 +56,7 @@ class Load(NamedTuple):
     follows: bool = False  # looks for the primary among the targets
     interval_us: int = 50 * US_PER_MS
     start_us: int = US_PER_S
-    end_us: int = 1 << 62
+    end_us: int = NEVER_US
     mix: tuple[str, ...] = ()
     wait: tuple[int, int] | None = None  # WAIT with so many replicas and milliseconds
     pace_us: tuple[int, int] | None = None  # busy for the first part of every period

@@ -229,10 +229,6 @@ class SimDisk:
         """What programs would find now."""
         return {name: bytes(file.data) for name, file in self._names.items()}
 
-    def safe_bytes(self, name: str) -> bytes:
-        """What of a file is on the medium for certain."""
-        return self._find(name).safe
-
     # The port
 
     def sub(self, name: str) -> SimFolder:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from pyredis.sim.replies import Failure, Reply, show, text
+from pyredis.sim.replies import NO_ANSWER, Failure, Reply, show, text
 
 
 class Lab(Protocol):
@@ -47,10 +47,7 @@ def judge(words: tuple[str, ...], lab: Lab) -> str:
     if kind == "equal":
         return _alike("digests", [(name, lab.digest(name)) for name in args])
     if kind == "offsets":
-        found = [(name, lab.position(name)) for name in args]
-        return _alike(
-            "positions", [(n, "" if p is None else f"{p[0][:8]}:{p[1]}") for n, p in found]
-        )
+        return _alike("positions", [(name, _shown(lab.position(name))) for name in args])
     if kind in ("up", "down"):
         if lab.is_up(args[0]) == (kind == "up"):
             return ""
@@ -59,14 +56,14 @@ def judge(words: tuple[str, ...], lab: Lab) -> str:
         return _judge_log(lab.log(args[0]), *args)
     if kind == "command":
         node, operator, value, *argv = args
-        return compare(_told(lab.ask(node, argv)), operator, value)
+        return _judge_reply(lab.ask(node, argv), operator, value)
     if kind == "info":
         node, section, field, operator, value = args
-        return compare(_field(lab.ask(node, ["INFO", section]), field), operator, value)
+        return _judge_field(lab.ask(node, ["INFO", section]), field, operator, value)
     if kind == "reply":
         label, operator, value = args
         try:
-            return compare(_told(lab.labelled(label)), operator, value)
+            return _judge_reply(lab.labelled(label), operator, value)
         except KeyError:
             return f"there is no reply {label} yet"
     operator, value = args
@@ -108,20 +105,25 @@ def _shown(position: tuple[str, int] | None) -> str:
 
 def _judge_log(lines: list[str], node: str, operator: str, value: str) -> str:
     found = any(value in line for line in lines)
-    if operator not in ("contains", "lacks"):
-        return f"a log can be asked with contains and lacks, not with {operator}"
     if found == (operator == "contains"):
         return ""
     return f"{'a' if found else 'no'} line of {node}'s log has it"
 
 
-def _told(reply: Reply) -> str:
-    return f"(error) {reply}" if isinstance(reply, Failure) else text(reply)
+def _judge_reply(reply: Reply, operator: str, value: str) -> str:
+    """Silence fulfils no condition, not even ``lacks``, unless the value asks for it by name."""
+    if reply is NO_ANSWER and "NOANSWER" not in value:
+        return "the server does not answer"
+    return compare(
+        f"(error) {reply}" if isinstance(reply, Failure) else text(reply), operator, value
+    )
 
 
-def _field(reply: Reply, field: str) -> str:
+def _judge_field(reply: Reply, field: str, operator: str, value: str) -> str:
+    if isinstance(reply, Failure):
+        return _judge_reply(reply, operator, value)
     for line in text(reply).splitlines():
-        name, _, value = line.partition(":")
+        name, _, found = line.partition(":")
         if name == field:
-            return value
-    return _told(reply) if isinstance(reply, Failure) else "(no such field)"
+            return compare(found, operator, value)
+    return "there is no such field"

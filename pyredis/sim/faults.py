@@ -1,7 +1,8 @@
 """Random faults: from a block in a scenario to steps with times, decided by the seed.
 
-Every fault of a block that lasts is taken back within the block, so that what comes after can
-ask for order. The result is an ordinary scenario: it can be printed, replayed and shrunk.
+What is broken is repaired within the block, so that what comes after can ask for order; a clock
+that was set stays wrong, and who was promoted stays the primary. The result is an ordinary
+scenario: it can be printed, replayed and shrunk.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ def _fault(
     if kind == "cut":
         yield Step(time_us, ("cut", *order[:2]))
     elif kind in ("partition", "one-way"):
-        size = 1 + rng.randrange(max(1, len(order) - 1))
-        sides = (",".join(order[:size]), ",".join(order[size:] or order[:1]))
+        size = 1 + rng.randrange(len(order) - 1)
+        sides = (",".join(order[:size]), ",".join(order[size:]))
         yield Step(time_us, ("partition" if kind == "partition" else "block", *sides))
         yield Step(until_us, ("heal",))
     elif kind in _HURT:

@@ -126,7 +126,7 @@ class Lane:
             timeout_us = _RTO_US
             while self._bits(20) * 1_000_000 >> 20 < settings.loss_ppm:
                 delay_us += timeout_us
-                timeout_us *= 2
+                timeout_us = min(2 * timeout_us, _RTO_MAX_US)
         if settings.rate_bytes_s:
             now_us = self.world.now_us
             self._free_us = max(self._free_us, now_us) + size * US_PER_S // settings.rate_bytes_s
@@ -142,6 +142,7 @@ class Side:
         "_queue",
         "_since_us",
         "_stalled",
+        "_unheard_us",
         "_untold_bytes",
         "flight_bytes",
         "host",
@@ -176,7 +177,8 @@ class Side:
         self._arrival_us = 0
         self._stalled: list[bytes | None] | None = None  # None at the end: the close
         self._since_us = 0
-        self._untold_bytes = 0
+        self._untold_bytes = 0  # read here, which the peer cannot hear
+        self._unheard_us = 0
         host.sides[self] = None
 
     # Sending
@@ -247,6 +249,10 @@ class Side:
     def taken(self, size: int) -> None:
         """The owner has read so many of the bytes received: the peer may send more."""
         if self.lane.blocked:
+            if not self._untold_bytes:
+                give_up_us = self.network.settings.give_up_us
+                self._unheard_us = self.network.world.now_us
+                self.network.world.after(give_up_us, self._give_up_unheard, self._unheard_us)
             self._untold_bytes += size
             self.lane.stalled[self] = None
             return
@@ -273,6 +279,11 @@ class Side:
     def _give_up(self, since_us: int) -> None:
         if self.open and self._stalled is not None and self._since_us == since_us:
             self._die(TIMED_OUT)
+
+    def _give_up_unheard(self, since_us: int) -> None:
+        """What the peer sent has come, but it never heard so: it gives up."""
+        if self._untold_bytes and self._unheard_us == since_us:
+            self.peer._die(TIMED_OUT)
 
     def lane_opened(self) -> None:
         """The lane is open again; what has waited goes at the next retransmission."""
@@ -352,16 +363,23 @@ class Side:
         network = self.network
         back = network.lane(host, self.host)
         if self.lane.blocked or back.blocked or not host.powered:
-            if number >= _SYN_TRIES:
-                self._die(TIMED_OUT)
-            else:
-                network.world.after(US_PER_S << number - 1, self.attempt, number + 1, host, port)
+            self._attempt_later(number, host, port)
             return
         there_us = self.lane.delay_us(self.lane.dice(), 0)
-        network.world.after(there_us, self._arrive_syn, host, port, back)
+        network.world.after(there_us, self._arrive_syn, number, host, port, back)
 
-    def _arrive_syn(self, host: Host, port: int, back: Lane) -> None:
+    def _attempt_later(self, number: int, host: Host, port: int) -> None:
+        if number >= _SYN_TRIES:
+            self._die(TIMED_OUT)
+        else:
+            delay_us = US_PER_S << number - 1
+            self.network.world.after(delay_us, self.attempt, number + 1, host, port)
+
+    def _arrive_syn(self, number: int, host: Host, port: int, back: Lane) -> None:
         if not self.open:
+            return
+        if not host.powered:  # it was, when this was sent
+            self._attempt_later(number, host, port)
             return
         world = self.network.world
         back_us = back.delay_us(back.dice(), 0)

@@ -31,7 +31,7 @@ from pyredis.configfile import CommandLine, Loader, rewrite_file
 from pyredis.defects import story
 from pyredis.engine import Engine
 from pyredis.limits import check_output
-from pyredis.machine import Close, Connect, Connected, Lost, Received, Send
+from pyredis.machine import Action, Connect, Connected, Hold, Lost, Received, Resume, Send
 from pyredis.persistence.loading import LoadError
 from pyredis.resp import encode_command
 from pyredis.session import Address, Session
@@ -168,6 +168,7 @@ class Node:
         self._rng = world.stream(f"node {name}")
         self._disk_rng = world.stream(f"disk {name}")
         self._links: dict[int, Side] = {}
+        self._unread: dict[Side, list[bytes]] = {}  # of links that are held
         self._errands: dict[str, Session] = {}
         self._inbox: list[tuple[Any, ...]] = []
         self._full: dict[Side, None] = {}  # sides with unsent bytes
@@ -199,8 +200,12 @@ class Node:
         for figures in (engine.metrics.sample, engine.memory.sample):
             engine.cron_jobs.remove(figures)  # of a machine that there is not
         engine.config_path = self.path
-        engine.rewrite_config = lambda: rewrite_file(
-            self.path, config, self.files, owned={"user": engine.acl.config_lines()}
+        engine.rewrite_config = lambda everything=False: rewrite_file(
+            self.path,
+            config,
+            self.files,
+            owned={"user": engine.acl.config_lines()},
+            everything=everything,
         )
         engine.guard.start(self.files)
         self.children = SimChildren(self.world, rng, self.disk, 10 * process_id, self._turn_later)
@@ -286,6 +291,7 @@ class Node:
         self.trace.add(self.world.now_us, "down", self.name, how)
         self.host.ports.clear()
         self._links.clear()
+        self._unread.clear()
         self._errands.clear()
         self._inbox.clear()
         self._full.clear()
@@ -368,6 +374,9 @@ class Node:
             side.state = session
 
     def _read(self, side: Side, data: bytes) -> None:
+        if side in self._unread:
+            self._unread[side].append(data)
+            return
         side.taken(len(data))
         state = side.state
         if type(state) is int:
@@ -375,13 +384,23 @@ class Node:
         elif type(state) is Session:
             self.engine.feed(state, data)
 
+    def _read_on(self, side: Side) -> None:
+        """Read what has waited while the link was held."""
+        for data in self._unread.pop(side, ()):
+            self._read(side, data)
+
     def _opened(self, side: Side) -> None:
         if type(side.state) is int:
-            self.engine.deliver(Connected(side.state, self.host.address))
+            peer = side.peer
+            ends = Address(
+                f"{peer.host.address}:{peer.port}", f"{self.host.address}:{side.port}", side.port
+            )
+            self.engine.deliver(Connected(side.state, ends))
 
     def _lost(self, side: Side, reason: str) -> None:
         state = side.state
         if type(state) is int:
+            self._unread.pop(side, None)
             if self._links.pop(state, None) is not None:
                 self.engine.deliver(Lost(state, reason))
         elif type(state) is Session:
@@ -537,7 +556,7 @@ class Node:
         session.wire = None
         self.engine.disconnect(session)
 
-    def _perform(self, action: Connect | Send | Close) -> None:
+    def _perform(self, action: Action) -> None:
         if isinstance(action, Send):
             side = self._links.get(action.link)
             if side is not None:
@@ -546,9 +565,16 @@ class Node:
             side = self.network.connect(self, self.host, action.host, action.port)
             side.state = action.link
             self._links[action.link] = side
+        elif isinstance(action, Hold | Resume):
+            side = self._links.get(action.link)
+            if side is not None and isinstance(action, Hold):
+                self._unread.setdefault(side, [])
+            elif side is not None:
+                self._turn_later(self._read_on, side)
         else:
             side = self._links.pop(action.link, None)
             if side is not None:
+                self._unread.pop(side, None)
                 side.state = None
                 side.close()
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pyredis.resp import encode_command
 from pyredis.sim.replies import NO_ANSWER, Push, Reply, ReplyReader
+from pyredis.sim.simulation import LAB_DIRECTIVES
 
 OWN_SERVER = (sys.executable, "-m", "pyredis")
 _START_S = 20.0
@@ -48,7 +49,7 @@ class ServerProcess:
             f"port {self.port}",
             "bind 127.0.0.1",
             f"dir {self.folder}",
-            "enable-debug-command yes",
+            *LAB_DIRECTIVES,
             'logfile ""',
         ]
         (self.folder / "node.conf").write_text("\n".join(lines) + "\n")

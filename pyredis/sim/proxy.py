@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pyredis.sim.real import RealNetwork
 
 _CHUNK_BYTES = 1 << 16
+_BUFFER_MAX_BYTES = 1 << 30
 _LINGER_NOT = struct.pack("ii", 1, 0)
 
 
@@ -86,6 +87,7 @@ class Proxy:
                 link.reset()
                 return
             link.add(far_writer)
+            link.limit(network.buffer_bytes)
             network.note("open", name, self._source, self._target)
             await asyncio.gather(
                 self._pump(reader, far_writer, there, name, self._target),
@@ -134,6 +136,14 @@ class Link:
         self._writers.append(writer)
         if self._closed:
             self.reset()
+
+    def limit(self, size: int) -> None:
+        """Have the halves hold about so many bytes each way that are not read; 0 for the usual."""
+        for writer in self._writers if size else ():
+            sock = writer.get_extra_info("socket")
+            for way in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+                sock.setsockopt(socket.SOL_SOCKET, way, min(size, _BUFFER_MAX_BYTES))
+            writer.transport.set_write_buffer_limits(high=size)
 
     def reset(self) -> None:
         """End both halves without a farewell."""

@@ -25,7 +25,7 @@ from pyredis.sim.faults import concrete
 from pyredis.sim.process import OWN_SERVER, ServerProcess, StartError
 from pyredis.sim.proxy import Proxy, RealLane
 from pyredis.sim.render import show_action, show_expectation
-from pyredis.sim.replies import NO_ANSWER, Reply, Status, show, text
+from pyredis.sim.replies import NO_ANSWER, Failure, Reply, Status, show, text
 from pyredis.sim.scenario import Expectation, Scenario, Step
 from pyredis.sim.simulation import Outcome
 from pyredis.sim.trace import Trace
@@ -148,6 +148,7 @@ class RealNetwork:
     def __init__(self, world: RealWorld, trace: Trace) -> None:
         self.delay_us = (0, 0)
         self.rate_bytes_s = 0
+        self.buffer_bytes = 0  # as the system has it
         self.world: RealWorld | None = world  # None before time begins
         self._trace = trace
         self._lanes: dict[tuple[str, str], RealLane] = {}
@@ -179,13 +180,13 @@ class RealNetwork:
         return delay_s + (size / self.rate_bytes_s if self.rate_bytes_s else 0.0)
 
     def set(self, what: str, values: Sequence[int]) -> None:
-        """A ``network`` line. Raises CannotBeReal."""
+        """A ``network`` line, of those that ``_check_network`` allows."""
         if what == "delay":
             self.delay_us = values[0], values[1]
         elif what == "rate":
             self.rate_bytes_s = values[0]
-        elif what == "loss":
-            raise CannotBeReal("packets cannot be made to get lost between real processes")
+        else:
+            self.buffer_bytes = values[0]
 
     def block(self, sources: Sequence[str], targets: Sequence[str]) -> None:
         """Let nothing through from any of these to any of those."""
@@ -238,9 +239,13 @@ class RealRun:
         Raises CannotBeReal.
         """
         self.scenario = concrete(scenario, seed)
+        for words in self.scenario.network:
+            _check_network(words, "network")
         for step in self.scenario.steps:
             if step.words[0] in IMPOSSIBLE:
                 raise CannotBeReal(f"line {step.line}: real machines have no {step.words[0]!r}")
+            if step.words[0] == "network":
+                _check_network(step.words[1:], f"line {step.line}: network")
         self.trace = trace or Trace()
         self._seed = seed
         self._servers = servers or {}
@@ -319,6 +324,7 @@ class RealRun:
         for each in last:
             if not self._outcome.violations:
                 await self._expect(each, self._world.now_us + (each.within_us or 0))
+        self._outcome.frustrated(self._clients.values())
         counts = [await node.count_syncs() for node in self._nodes.values()]
         self._outcome.counters = {
             "full-syncs": sum(full for full, _ in counts),
@@ -402,6 +408,8 @@ class RealRun:
         self._network.note("ask", name, " ".join(argv), show(reply))
         if label and reply is not NO_ANSWER:
             self._replies[label] = reply
+        elif isinstance(reply, Failure) and not label:
+            self._outcome.refused(self._world.now_us, name, argv, reply)
 
     def _address(self, word: str, source: str, own: bool) -> str:
         if word not in self._nodes or word == source:
@@ -478,6 +486,14 @@ class RealRun:
         words = [self.resolve(arg, node) for arg in argv]
         return await self._nodes[node].ask(
             [word.encode("utf-8", "surrogateescape") for word in words]
+        )
+
+
+def _check_network(words: Sequence[str], place: str) -> None:
+    """What gets lost, and how long TCP is patient, is the kernel's affair. Raises CannotBeReal."""
+    if words[0] not in ("delay", "rate", "buffer"):
+        raise CannotBeReal(
+            f"{place} {words[0]}: between real processes there are delay, rate and buffer"
         )
 
 

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
-from pyredis.sim.clients import Load
-from pyredis.sim.scenario import UNITS_US, Expectation, Scenario, Step
+from pyredis.sim.clients import NEVER_US, Load
+from pyredis.sim.scenario import OPERATORS, Expectation, Scenario, Step
+from pyredis.sim.words import UNITS_US
 from pyredis.sim.world import US_PER_S
 
 
@@ -17,7 +18,7 @@ def render(scenario: Scenario) -> str:
     if scenario.title:
         lines.append(f"title {scenario.title}")
     lines.append("nodes " + " ".join(scenario.nodes))
-    lines += (f"config {node}: {line}" for node, line in scenario.config)
+    lines += (f"config {each.node}: {each.text}" for each in scenario.config)
     lines += ("network " + _shown_settings(each) for each in scenario.network)
     lines += map(_shown_load, scenario.loads)
     lines += (f"at {show_time(step.time_us)} {show_action(step.words)}" for step in scenario.steps)
@@ -86,7 +87,7 @@ def show_condition(words: tuple[str, ...]) -> str:
 
 
 def _quoted(word: str) -> str:
-    if word and not re.search(r'[\s"#\\]|^->$', word):
+    if word and not re.search(r'[\s"#\\]|^->$', word) and word not in OPERATORS:
         return word
     escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'
@@ -106,7 +107,7 @@ def _shown_load(load: Load) -> str:
     parts = [f"load {load.name} to {'primary of ' if load.follows else ''}{targets}"]
     parts.append(f"rate {US_PER_S / load.interval_us:g}")
     parts.append(f"from {show_time(load.start_us)}")
-    if load.end_us < 1 << 60:
+    if load.end_us < NEVER_US:
         parts.append(f"until {show_time(load.end_us)}")
     parts.append("mix " + (",".join(load.mix) or "none"))
     if load.wait is not None:

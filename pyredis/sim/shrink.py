@@ -24,6 +24,7 @@ from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from pyredis.sim.checkers import Violation
+from pyredis.sim.clients import Load
 from pyredis.sim.faults import concrete
 from pyredis.sim.scenario import Scenario, Step
 from pyredis.sim.simulation import Outcome
@@ -130,9 +131,12 @@ class Shrinker:
         self._minimize([(step,) for step in self.scenario.steps], keep)
 
     def _drop_clients(self) -> None:
-        self._minimize(
-            list(self.scenario.loads), lambda loads: replace(self.scenario, loads=tuple(loads))
-        )
+        def keep(loads: Sequence[Load]) -> Scenario:
+            gone = [load.name for load in self.scenario.loads if load not in loads]
+            steps = _steps_without(self.scenario.steps, gone)
+            return replace(self.scenario, loads=tuple(loads), steps=steps)
+
+        self._minimize(list(self.scenario.loads), keep)
 
     def _drop_nodes(self) -> None:
         for name in reversed(self.scenario.nodes):
@@ -227,22 +231,34 @@ def _without(scenario: Scenario, name: str) -> Scenario | None:
     """The scenario without a node; None if an expectation needs it."""
     if any(name in each.words[1:] for each in scenario.expectations):
         return None
-    steps = []
-    for step in scenario.steps:
-        verb, *args = step.words
-        if verb in ("partition", "block"):
-            sides = [",".join(n for n in arg.split(",") if n != name) for arg in args]
-            if all(sides):
-                steps.append(replace(step, words=(verb, *sides)))
-        elif name not in [arg.split("/")[0] for arg in args] and f"{{{name}}}" not in args:
-            steps.append(step)
     loads = tuple(
         load._replace(targets=tuple(n for n in load.targets if n != name))
         for load in scenario.loads
         if load.targets != (name,)
     )
     config = tuple(
-        (node, line) for node, line in scenario.config if node != name and f"{{{name}" not in line
+        each for each in scenario.config if each.node != name and not _names(each.text, name)
     )
     nodes = tuple(node for node in scenario.nodes if node != name)
-    return replace(scenario, nodes=nodes, steps=tuple(steps), loads=loads, config=config)
+    gone = [name, *(load.name for load in scenario.loads if load.targets == (name,))]
+    steps = _steps_without(scenario.steps, gone)
+    return replace(scenario, nodes=nodes, steps=steps, loads=loads, config=config)
+
+
+def _steps_without(steps: Iterable[Step], gone: Sequence[str]) -> tuple[Step, ...]:
+    """The steps that make sense without these nodes and clients, and as far as they do."""
+    left = []
+    for step in steps:
+        verb, *args = step.words
+        if verb in ("partition", "block"):
+            sides = [",".join(n for n in arg.split(",") if n not in gone) for arg in args]
+            if all(sides):
+                left.append(replace(step, words=(verb, *sides)))
+        elif not any(_names(arg, name) for arg in args for name in gone):
+            left.append(step)
+    return tuple(left)
+
+
+def _names(text: str, name: str) -> bool:
+    """Whether a word or a line names a node: ``a``, ``a/connection``, ``{a}``, ``{a.port}``."""
+    return text.split("/")[0] == name or re.search(rf"\{{{name}(\.\w+)?\}}", text) is not None

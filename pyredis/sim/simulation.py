@@ -9,6 +9,7 @@ The random faults of the scenario are made concrete first. A run stops at its fi
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -26,10 +27,22 @@ from pyredis.sim.scenario import Expectation, Scenario, Step
 from pyredis.sim.trace import Trace
 from pyredis.sim.world import US_PER_MS, US_PER_S, World
 
+LAB_DIRECTIVES: Final = ("enable-debug-command yes",)
+"""Lines that the lab adds to every configuration, here and on real processes."""
 _POLL_US: Final = 100 * US_PER_MS
 _SAMPLES: Final = 12
 _NAMING: Final = ("REPLICAOF", "SLAVEOF", "FAILOVER")
 _DEFAULT_SYNC_US: Final = 100
+
+
+def resolve(text: str, nodes: Iterable[str]) -> str:
+    """The text with the addresses of these nodes in place of ``{node}``."""
+    for name in nodes:
+        if "{" in text:
+            text = text.replace(f"{{{name}}}", f"{name} {PORT}")
+            text = text.replace(f"{{{name}.host}}", name)
+            text = text.replace(f"{{{name}.port}}", str(PORT))
+    return text
 
 
 @dataclass(slots=True)
@@ -41,12 +54,27 @@ class Outcome:
     violations: list[Violation] = field(default_factory=list)
     trace_hash: str = ""
     counters: dict[str, int] = field(default_factory=dict)
-    refusals: list[str] = field(default_factory=list)  # errors that no expectation looks at
+    remarks: list[str] = field(default_factory=list)  # what no expectation looks at
 
     @property
     def well(self) -> bool:
         """Whether all was as it must be."""
         return not self.violations
+
+    def refused(self, time_us: int, node: str, argv: Iterable[str], why: str) -> None:
+        """Remark that a server did not do what the scenario told it."""
+        self.remarks.append(f"refused at {time_us / US_PER_S:g}s {node}: {' '.join(argv)}: {why}")
+
+    def frustrated(self, clients: Iterable[Client]) -> None:
+        """Remark which clients got nothing done."""
+        for each in clients:
+            if each.attempted and not each.acknowledged:
+                errors = ", ".join(f"{kind} {count}" for kind, count in each.errors.items())
+                said = f", the servers said: {errors}" if errors else ""
+                self.remarks.append(
+                    f"none of the {each.attempted} ledger writes of {each.name} was "
+                    f"acknowledged{said}"
+                )
 
 
 class Simulation:
@@ -73,7 +101,7 @@ class Simulation:
             self._set_network(words)
         self.nodes: dict[str, Node] = {}
         for number, name in enumerate(self.scenario.nodes, 1):
-            directives = map(self.resolve, self.scenario.directives(name))
+            directives = [*map(self.resolve, self.scenario.directives(name)), *LAB_DIRECTIVES]
             self.nodes[name] = Node(
                 self.world, self.network, self.trace, tables, name, number, directives
             )
@@ -120,6 +148,7 @@ class Simulation:
                 self._await(each, each.within_us)
         if not outcome.violations:
             self.checkers.finish()
+        outcome.frustrated(self.clients.values())
         outcome.trace_hash = self.trace.digest()
         outcome.counters = {
             "full-syncs": self.count("full-syncs"),
@@ -203,12 +232,11 @@ class Simulation:
             if label:
                 self.replies[label] = reply
             elif isinstance(reply, Failure):
-                at_s = self.world.now_us / 1_000_000
-                self._outcome.refusals.append(f"{at_s:g}s {name}: {' '.join(argv)}: {reply}")
+                self._outcome.refused(self.world.now_us, name, argv, reply)
 
-        self.nodes[name].ask(
-            [arg.encode("utf-8", "surrogateescape") for arg in arguments], told, connection
-        )
+        wire = [arg.encode("utf-8", "surrogateescape") for arg in arguments]
+        if not self.nodes[name].ask(wire, told, connection):
+            self._outcome.refused(self.world.now_us, name, argv, f"{name} is down")
 
     def _address(self, word: str, by_address: bool) -> str:
         if word not in self.nodes:
@@ -217,12 +245,7 @@ class Simulation:
 
     def resolve(self, text: str) -> str:
         """The text with addresses in place of ``{node}``."""
-        for name in self.scenario.nodes:
-            if "{" in text:
-                text = text.replace(f"{{{name}}}", f"{name} {PORT}")
-                text = text.replace(f"{{{name}.host}}", name)
-                text = text.replace(f"{{{name}.port}}", str(PORT))
-        return text
+        return resolve(text, self.scenario.nodes)
 
     def _set_network(self, words: tuple[str, ...]) -> None:
         settings, (what, *values) = self.network.settings, words

@@ -86,14 +86,19 @@ def read_trace(data: bytes) -> tuple[dict[str, Any], list[Record]]:
         values = list(unpacker)
     except (ValueError, msgpack.UnpackException) as error:
         raise ValueError(f"not a trace: {error}") from error
-    if not values or not isinstance(values[0], dict) or "pyredis-trace" not in values[0]:
+    header = values.pop(0) if values else None
+    if not isinstance(header, dict) or "pyredis-trace" not in header:
         raise ValueError("not a trace: there is no header")
+    if header["pyredis-trace"] != VERSION:
+        raise ValueError(f"a trace of version {header['pyredis-trace']}, wanted is {VERSION}")
     trace = Trace()
-    for record in values[1:]:
+    for record in values:
+        if not isinstance(record, tuple):
+            break
         trace.add(*record)
-    if trace.digest() != values[0]["hash"]:
+    if trace.digest() != header.get("hash"):
         raise ValueError("damaged: the records do not give the hash in the header")
-    return values[0], values[1:]
+    return header, values
 
 
 # On the screen

@@ -30,14 +30,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO, Final, NamedTuple
 
 from pyredis.persistence.manifest import SUFFIX, Manifest, ManifestError, Part, decode
-from pyredis.tools.check_aof import Failed, Wish, check, good_size
+from pyredis.tools.check_aof import AOF_FOLDER, Failed, Wish, check, good_size
 from pyredis.tools.check_rdb import RdbCheck
 from pyredis.tools.client import Client, Refused
 from pyredis.tools.console import CHUNK_BYTES, ToolError, chunks, reason
 
 LISTING: Final = "backup.json"
 RDB: Final = "dump.rdb"
-AOF_FOLDER: Final = "appendonlydir"
 AOF_NAME: Final = "appendonly.aof"
 FORMAT: Final = 1
 _TEMPORARY: Final = ".unfinished-"

@@ -31,7 +31,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     create = commands.add_parser("create", help="make a backup of a running node")
     create.add_argument("folder", help="where backups are kept; each gets a folder inside")
     create.add_argument("--host", "-H", default="127.0.0.1")
-    create.add_argument("--port", "-p", type=int, default=6379)
+    create.add_argument("--port", "-p", type=_port, default=6379)
     create.add_argument("--socket", default="", help="path of a Unix socket")
     create.add_argument("--user", default="")
     create.add_argument(
@@ -49,8 +49,16 @@ def _parser(program: str) -> argparse.ArgumentParser:
         "there is no append-only file in the backup",
     )
     create.add_argument("--data-dir", default="", help="the node's folder as it is seen from here")
-    create.add_argument("--keep", type=int, default=0, help="remove all but the newest N backups")
-    create.add_argument("--timeout", type=float, default=3600.0, help="seconds to wait for a save")
+    create.add_argument(
+        "--keep", type=_positive, default=0, metavar="N", help="remove all but the newest N backups"
+    )
+    create.add_argument(
+        "--timeout",
+        type=_positive,
+        default=3600,
+        metavar="SECONDS",
+        help="how long to wait for a save (3600)",
+    )
 
     listing = commands.add_parser("list", help="the backups in a folder")
     listing.add_argument("folder")
@@ -70,9 +78,21 @@ def _parser(program: str) -> argparse.ArgumentParser:
     )
     restoring.add_argument("--host", default="127.0.0.1")
     restoring.add_argument(
-        "--port", type=int, help="where a node of that folder would listen (that of the backup)"
+        "--port", type=_port, help="where a node of that folder would listen (that of the backup)"
     )
     return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or len(text) > 9 or not int(text):
+        raise argparse.ArgumentTypeError("expected a number from 1 on")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text[:6]) < 1 << 16:
+        raise argparse.ArgumentTypeError("expected a port, 1 to 65535")
+    return int(text)
 
 
 def main(arguments: list[str], program: str = "pyredis backup") -> int:
@@ -85,8 +105,6 @@ def main(arguments: list[str], program: str = "pyredis backup") -> int:
 
 def _create(options: argparse.Namespace) -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))  # settings are put back
-    if options.keep < 0:
-        raise ToolError("--keep must not be negative")
     target = Target(
         options.host,
         options.port,

@@ -1,11 +1,11 @@
 """``pyredis check-aof``: is an append-only file whole, what is in it, and where to cut it.
 
-Takes a single file (with or without an RDB preamble), a manifest, or the folder of a multi-part
-AOF. Every file is read command by command. What ends too early, has an open MULTI or is filled up
-with zeros after a power loss is told with the offset up to which the file is good; ``--fix``
-cuts it there, the last file only: a hole in an earlier one would silently undo commands that
-later ones build on. ``--truncate-to-timestamp`` goes back to a point in time, as far as the file
-has timestamps (aof-timestamp-enabled).
+Takes a single file (with or without an RDB preamble), a manifest, the folder of a multi-part AOF,
+or the node's folder around that. Every file is read command by command. What ends too early, has
+an open MULTI or is filled up with zeros after a power loss is told with the offset up to which the
+file is good; ``--fix`` cuts it there, the last file only: a hole in an earlier one would silently
+undo commands that later ones build on. ``--truncate-to-timestamp`` goes back to a point in time,
+as far as the file has timestamps (aof-timestamp-enabled).
 
 Phrases that scripts look for, questions and exit status (0 good or made good, 1 not) are those
 of redis-check-aof.
@@ -13,7 +13,6 @@ of redis-check-aof.
 
 from __future__ import annotations
 
-import argparse
 import functools
 import io
 import os
@@ -26,14 +25,25 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from pyredis.persistence.manifest import SUFFIX, ManifestError, decode
 from pyredis.server import command_table
 from pyredis.tools.aof_survey import AofSurvey
-from pyredis.tools.check_rdb import check_stream, open_file
-from pyredis.tools.console import Progress, ToolError, chunks, confirm, reason
+from pyredis.tools.check_rdb import check_stream
+from pyredis.tools.console import (
+    Arguments,
+    Progress,
+    ToolError,
+    chunks,
+    confirm,
+    open_file,
+    read,
+    reason,
+)
 
 if TYPE_CHECKING:
     from pyredis.commands.registry import Table
 
 _MAGIC = b"REDIS"
+AOF_FOLDER = "appendonlydir"
 _COMMANDS_SHOWN = 20
+_MANIFEST_MAX_BYTES = 1 << 24
 
 
 class Wish(NamedTuple):
@@ -60,23 +70,38 @@ def check(path: str, wish: Wish) -> None:
         path = _manifest_in(path)
     file, _ = open_file(path)
     with file:
-        head = file.read(4096)
+        head = read(file, 4096)
         if _is_manifest(path, head):
-            _check_parts(path, head + file.read(), wish)
+            _check_parts(path, head + read(file, _MANIFEST_MAX_BYTES), wish)
             return
     print("Start checking Old-Style AOF")
     _check_file(path, path, True, wish, "AOF")
 
 
 def _manifest_in(folder: str) -> str:
-    names = [name for name in sorted(os.listdir(folder)) if name.endswith(SUFFIX)]
-    names = [name for name in names if not name.startswith("temp-")]
-    if len(names) != 1:
-        found = f"{len(names)} of them" if names else "none"
-        raise ToolError(
-            f"{folder}: a folder with one manifest (*{SUFFIX}) is wanted, found {found}"
-        )
-    return os.path.join(folder, names[0])
+    """The one manifest of a folder, or of the folder inside where a node keeps it."""
+    found = _manifests(folder)
+    if not found:
+        with os.scandir(folder) as entries:
+            inside = {entry.name: entry.path for entry in entries if entry.is_dir()}
+        usual = [inside[AOF_FOLDER]] if AOF_FOLDER in inside else sorted(inside.values())
+        found = [path for each in usual for path in _manifests(each)]
+    if len(found) != 1:
+        names = ": " + ", ".join(os.path.relpath(path, folder) for path in found) if found else ""
+        raise ToolError(f"{folder}: one manifest (*{SUFFIX}) is wanted, found {len(found)}{names}")
+    return found[0]
+
+
+def _manifests(folder: str) -> list[str]:
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
+        raise ToolError(f"Cannot read folder {folder}: {reason(error)}") from error
+    return [
+        os.path.join(folder, name)
+        for name in names
+        if name.endswith(SUFFIX) and not name.startswith("temp-")
+    ]
 
 
 def _is_manifest(path: str, head: bytes) -> bool:
@@ -98,7 +123,7 @@ def _check_parts(path: str, text: bytes, wish: Wish) -> None:
         last = number == len(parts) - 1
         if part is manifest.base:
             with open_file(part_path)[0] as file:
-                form = "RDB" if file.read(len(_MAGIC)) == _MAGIC else "AOF"
+                form = "RDB" if read(file, len(_MAGIC)) == _MAGIC else "RESP"
             print(f"Start to check BASE AOF ({form} format).")
             _check_file(part_path, part.name, last, wish, "BASE AOF")
         else:
@@ -142,7 +167,7 @@ def _check_file(path: str, name: str, last: bool, wish: Wish, kind: str) -> None
 
 def _survey(file: BinaryIO, size: int, name: str, wish: Wish) -> AofSurvey:
     """Read a file, its RDB preamble included. Raises Failed if that is damaged."""
-    head = file.read(len(_MAGIC))
+    head = read(file, len(_MAGIC))
     source: Iterator[bytes] = chain((head,), chunks(file))
     start = 0
     rest = b""
@@ -250,10 +275,10 @@ def good_size(file: BinaryIO, size: int) -> int:
 
 def main(arguments: list[str], program: str = "pyredis check-aof") -> int:
     """Entry point; returns the exit status."""
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         program,
-        description="Check an append-only file, or all files of a manifest or folder. "
-        "Exit status 1: something is not good.",
+        description="Check an append-only file, or all files of a manifest, or of the one in a "
+        "folder. Exit status 1: something is not good, or cannot be read.",
     )
     parser.add_argument("path", metavar="FILE|FOLDER|MANIFEST")
     action = parser.add_mutually_exclusive_group()

@@ -11,17 +11,15 @@ Not checked: that no key is there twice, which would take memory for all names.
 
 from __future__ import annotations
 
-import argparse
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import BinaryIO
 
 from pyredis.config import Config
 from pyredis.persistence.rdb import Aux, End, Event, RdbError, SelectDb
 from pyredis.persistence.reader import Reader
-from pyredis.tools.console import Progress, ToolError, chunks, human, reason, shown
+from pyredis.tools.console import Arguments, Progress, chunks, human, open_file, shown
 from pyredis.tools.survey import FORMS, Survey, first_release, module_name
+from pyredis.version import REDIS_VERSION, VERSION
 
 Print = Callable[[str], None]
 
@@ -162,21 +160,17 @@ def check_stream(
     return check
 
 
-def open_file(path: str) -> tuple[BinaryIO, int]:
-    """A file and its size. Raises ToolError."""
-    try:
-        file = open(path, "rb")  # noqa: SIM115
-        return file, os.fstat(file.fileno()).st_size
-    except OSError as error:
-        raise ToolError(f"Cannot open file {path}: {reason(error)}") from error
-
-
 def main(arguments: list[str], program: str = "pyredis check-rdb") -> int:
     """Entry point; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        program, description="Check an RDB file and tell what is in it. Exit status 1: damaged."
+    parser = Arguments(
+        program,
+        description="Check an RDB file and tell what is in it. Exit status 1: it is damaged, or "
+        "cannot be read.",
     )
     parser.add_argument("file")
+    parser.add_argument(
+        "-v", "--version", action="version", version=f"{program} {REDIS_VERSION} ({VERSION})"
+    )
     options = parser.parse_args(arguments)
     file, size = open_file(options.file)
     with file:

@@ -141,16 +141,14 @@ class Client:
             raise Refused(f"{self.target.name}: {_text(rest)}")
         if kind == b"+":
             return rest
+        if kind not in (b":", b"$", b"*") or not rest.removeprefix(b"-").isdigit():
+            raise ToolError(f"{self.target.name}: this is no Redis: {_text(line[:60])}")
+        number = int(rest)
         if kind == b":":
-            return int(rest)
-        if kind == b"$":
-            size = int(rest)
-            if size < 0:
-                return None
-            return b"".join(self._sized(size + 2))[:-2]
+            return number
         if kind == b"*":
-            return [self._reply() for _ in range(int(rest))]
-        raise ToolError(f"{self.target.name}: this is no Redis: {_text(line[:60])}")
+            return [self._reply() for _ in range(number)]
+        return b"".join(self._sized(number + 2))[:-2] if number >= 0 else None
 
 
 def _text(data: bytes) -> str:

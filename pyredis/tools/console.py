@@ -6,10 +6,12 @@ error, and progress only if that is a terminal.
 
 from __future__ import annotations
 
+import argparse
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, Final, TextIO
+from typing import BinaryIO, Final, NoReturn, TextIO
 
 from pyredis.quoting import quote
 
@@ -62,9 +64,35 @@ class Progress:
             self._width = 0
 
 
+class Arguments(argparse.ArgumentParser):
+    """Arguments of a tool that ends with 1 for whatever is wrong, as Redis' own do."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and how it should be."""
+        self.print_usage(sys.stderr)
+        self.exit(1, f"{self.prog}: error: {message}\n")
+
+
+def open_file(path: str) -> tuple[BinaryIO, int]:
+    """A file and its size. Raises ToolError."""
+    try:
+        file = open(path, "rb")  # noqa: SIM115
+        return file, os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise ToolError(f"Cannot open file {path}: {reason(error)}") from error
+
+
+def read(file: BinaryIO, size: int) -> bytes:
+    """Up to so many bytes of a file. Raises ToolError."""
+    try:
+        return file.read(size)
+    except OSError as error:
+        raise ToolError(f"Cannot read file {file.name}: {reason(error)}") from error
+
+
 def chunks(file: BinaryIO) -> Iterator[bytes]:
-    """The rest of a file."""
-    return iter(lambda: file.read(CHUNK_BYTES), b"")
+    """The rest of a file. Raises ToolError."""
+    return iter(lambda: read(file, CHUNK_BYTES), b"")
 
 
 def shown(text: bytes) -> str:

@@ -41,8 +41,7 @@ from pyredis.glob import compile_glob
 from pyredis.keyspace import Value
 from pyredis.persistence.rdb import Event, Key, RdbError, SelectDb
 from pyredis.persistence.reader import Reader
-from pyredis.tools.check_rdb import open_file
-from pyredis.tools.console import Progress, ToolError, chunks, human, shown
+from pyredis.tools.console import Arguments, Progress, ToolError, chunks, human, open_file, shown
 from pyredis.tools.survey import elements, module_name, type_name
 from pyredis.types.hashes import Hash
 from pyredis.types.lists import List
@@ -337,9 +336,15 @@ class Totals:
 # The command
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or len(text) > 9:
+        raise argparse.ArgumentTypeError("expected a number from 0 on")
+    return int(text)
+
+
 def main(arguments: list[str], program: str = "pyredis rdb") -> int:
     """Entry point; returns the exit status: 1 for a damaged file."""
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         program,
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -351,10 +356,10 @@ def main(arguments: list[str], program: str = "pyredis rdb") -> int:
     form.add_argument("--memory", action="store_true", help="what it takes in this server")
     parser.add_argument("--base64", action="store_true", help="with --json: strings in base64")
     parser.add_argument("--csv", action="store_true", help="with --memory: a line for each key")
-    parser.add_argument("--top", type=int, default=20, metavar="N", help="how many rows (20)")
+    parser.add_argument("--top", type=_count, default=20, metavar="N", help="how many rows (20)")
     parser.add_argument("--separator", default=":", help="ends a prefix (:)")
-    parser.add_argument("--depth", type=int, default=1, help="separators in a prefix (1)")
-    parser.add_argument("--db", type=int, action="append", help="only this database; repeatable")
+    parser.add_argument("--depth", type=_count, default=1, help="separators in a prefix (1)")
+    parser.add_argument("--db", type=_count, action="append", help="only this database; repeatable")
     parser.add_argument("--match", metavar="GLOB", help="only keys with such names")
     parser.add_argument(
         "--type",
