@@ -3,6 +3,7 @@
 python -m compat --seconds 60 --seed 7     corpus, then sequences for a minute
 python -m compat --commands 2000000        until that many commands were compared
 python -m compat --wire                    our server as a process too, over connections
+python -m compat --reference PATH          beside another version of redis-server
 python -m compat --only ZADD --only ZRANGE sequences of a few commands
 python -m compat.commands                  COMMAND, DOCS and CONFIG entry by entry
 """
@@ -45,6 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--no-wire", action="store_true", help="never start our process")
     parser.add_argument("--only", action="append", default=[], help="a command; may be repeated")
     parser.add_argument("--skip", action="append", default=[], help="a group of commands")
+    parser.add_argument("--reference", default="redis-server", help="the program to compare with")
     parser.add_argument("--failures", type=int, default=5, help="stop after so many bugs (5)")
     parser.add_argument("--no-corpus", action="store_true")
     options = parser.parse_args(arguments)
@@ -61,10 +63,11 @@ class Run:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.node: Follower | None = None
-        self.reference = Follower.reference()
+        self.reference = Follower.reference(options.reference)
         try:
             self.node = None if options.no_wire else Follower.node()
             self.judge = Judge(options.seed, [self.reference])
+            self.judge.leader.reference_version = self.reference.version
         except BaseException:
             self.close()
             raise
@@ -88,7 +91,8 @@ class Run:
                 for small in (False, True):
                     self.one(steps, small, f"corpus/{source}", wire=not options.no_wire)
             print(f"corpus: {self.sequences} runs, {self.judge.commands} commands")
-        generator = Generator(command_table().all(), options.only, options.skip)
+        version = self.reference.version
+        generator = Generator(command_table().all(), options.only, options.skip, version)
         number = 0
         while not self.done():
             number += 1

@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import Final
 
+from compat.differences import OLDEST, Version
 from compat.recipes import OPENINGS, Recipe, all_recipes
 from compat.sequences import CLIENTS_MAX, Argv, Step
 from compat.undefined import SCATTERING
@@ -34,10 +35,8 @@ from pyredis.usage import Argument, arguments
 
 Maker = Callable[[Random, Argv], None]
 
-REFERENCE: Final = (7, 0)
-"""Version of the reference: newer commands and arguments are not drawn."""
-_NEWER_TOKENS: Final = (("HSCAN", "NOVALUES"),)
-"""Arguments that are newer too, though their command's history says nothing of them."""
+_UNDATED: Final = {("HSCAN", "NOVALUES"): "7.4.0"}
+"""Arguments of which their command's history does not say since when there are."""
 LENGTH: Final = (20, 90)
 _SOON_MS: Final = b"2"
 _SLEEP: Final = [b"DEBUG", b"SLEEP", b"0.004"]
@@ -264,10 +263,17 @@ _TRANSACTION: Final = ("MULTI", "EXEC", "DISCARD", "WATCH", "UNWATCH")
 
 
 class Generator:
-    """Draws sequences of the commands of a table."""
+    """Draws sequences of the commands of a table.
+
+    Commands and arguments that the reference, of that ``version``, does not know are left out.
+    """
 
     def __init__(
-        self, entries: Iterable[Entry], only: Sequence[str] = (), skip: Sequence[str] = ()
+        self,
+        entries: Iterable[Entry],
+        only: Sequence[str] = (),
+        skip: Sequence[str] = (),
+        version: Version = OLDEST,
     ) -> None:
         banned = _BANNED.split()
         self.weights = dict.fromkeys(_CREATORS.split(), 6.0) | _SELDOM
@@ -283,11 +289,11 @@ class Generator:
                 continue
             if parent == "CLIENT" and spec.name not in _CLIENT_ALLOWED:
                 continue
-            if _newer(spec.since) or spec.group in skip:
+            if _newer(spec.since, version) or spec.group in skip:
                 continue
             if spec.name.split(" ")[-1] in _RARE:
                 self.weights[spec.name] = 0.1
-            template = Template(entry, self.near)
+            template = Template(entry, self.near, version)
             if "blocking" in spec.flags:
                 self.blocking.append(template)
             if "blocking" not in spec.flags or "readonly" in spec.flags or "GROUP" in spec.name:
@@ -427,9 +433,9 @@ class Generator:
         return [argv]
 
 
-def _newer(since: str) -> bool:
-    """Whether the reference does not know it yet."""
-    return bool(since) and tuple(map(int, since.split(".")[:2])) > REFERENCE
+def _newer(since: str, version: Version) -> bool:
+    """Whether that version does not know it yet."""
+    return bool(since) and tuple(map(int, since.split(".")[:2])) > version
 
 
 def _with_one_key(argv: Argv) -> Argv:
@@ -465,8 +471,9 @@ def _expire_soon(rng: Random, key: bytes) -> Argv:
 class Template:
     """Draws requests of one command."""
 
-    def __init__(self, entry: Entry, focus_keys: list[bytes]) -> None:
+    def __init__(self, entry: Entry, focus_keys: list[bytes], version: Version) -> None:
         spec = entry.spec
+        self.version = version
         self.focus_keys = focus_keys
         self.words = spec.name.encode().split(b" ")
         self.small = [word.lower() for word in self.words]
@@ -477,7 +484,7 @@ class Template:
         self.makers: list[tuple[Maker, bool]] = [
             (self._maker(argument), argument.optional)
             for argument in arguments(spec)
-            if not _newer(argument.since) and (spec.name, argument.token) not in _NEWER_TOKENS
+            if not self._is_newer(argument)
         ]
         self.is_range = self.name in ("ZRANGE", "ZRANGESTORE")
 
@@ -544,6 +551,10 @@ class Template:
             return _sometimes(once, 0.35 if argument.type != "pure-token" else 0.3)
         return once
 
+    def _is_newer(self, argument: Argument) -> bool:
+        since = argument.since or _UNDATED.get((self.name, argument.token or ""), "")
+        return _newer(since, self.version)
+
     def _counted(self, key: Maker) -> Maker:
         def make(rng: Random, argv: Argv) -> None:
             count = rng.choice((1, 1, 2, 2, 3))
@@ -557,13 +568,13 @@ class Template:
     def _once(self, argument: Argument) -> Maker:
         if argument.type == "oneof":
             return _choice(
-                [self._maker(child) for child in argument.children if not _newer(child.since)]
+                [self._maker(child) for child in argument.children if not self._is_newer(child)]
             )
         if argument.type == "block" and argument.token == "STREAMS":
             return _streams(self._key(), (*_IDS, b"$", b">", b">", b">", b"0", b"0"))
         if argument.type == "block":
             return _block(
-                [self._maker(child) for child in argument.children if not _newer(child.since)]
+                [self._maker(child) for child in argument.children if not self._is_newer(child)]
             )
         if argument.type == "pure-token":
             return _token(argument.token.encode() if argument.token else b"")

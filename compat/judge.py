@@ -312,8 +312,8 @@ class Judge:
             one, other = (_without_script(called[0], each) for each in (expected, got))
             if undefined.same(called[0], one, other):
                 return
-            row = differences.explain(called[0], one, other)
-        row = row or differences.explain(argv, expected, got)
+            row = differences.explain(called[0], one, other, follower.version)
+        row = row or differences.explain(argv, expected, got, follower.version)
         if follower.ours:
             row = None
         if row is None:
@@ -389,7 +389,7 @@ class Judge:
                 self._events(follower, parse_all(events))
             self._statistics(follower, start, info, before[0], statistics, steps)
             if not wire.match(answer):
-                self._dataset(follower, commands, chunks)
+                self._dataset(follower, commands, chunks, _words(steps))
             wire.value()  # how many heard of the end
             expected = follower.stream.until(_END) if follower.stream is not None else []
             if self.streams:
@@ -411,7 +411,7 @@ class Judge:
     ) -> None:
         """Compare what replicas are told."""
         allowed = _allowed(steps)
-        found = propagation.difference(expected, got, allowed)
+        found = propagation.difference(expected, got, allowed.at(follower.version))
         if found is None and len(expected) != len(got) and not follower.ours:
             row = differences.PLACES_TOLD if allowed.groups else differences.POPS_TOLD
             self.explained[row.title] += 1
@@ -426,7 +426,7 @@ class Judge:
             seen.append(follower.listener.value())
         expected = [_event(message) for message in seen]
         got = [_event(message) for message in events]
-        if self.waited and not follower.ours:
+        if self.waited and follower.version < differences.SERVED_CHANGES.before:
             expected, got = ([e for e in each if b"keymiss" not in e] for each in (expected, got))
         if undefined.same_events(expected, got):
             return
@@ -443,11 +443,15 @@ class Judge:
         got_to: list[int],
         steps: list[Step],
     ) -> None:
+        words = _words(steps)
         hits = all(undefined.hits_counted(argv) for step in steps for argv in step.commands)
         counts = zip(STATISTICS, expected_from, expected_to, got_from, got_to, strict=True)
         for name, start, end, our_start, our_end in counts:
             expected, got = end - start, our_end - our_start
-            if expected < got and self.waited and name != "expired_keys":
+            old = follower.version < differences.SERVED_CHANGES.before
+            if old and name.startswith("rdb_changes") and b"XREADGROUP" in words:
+                continue  # 7.0 counts reading the own pending entries as a change
+            if expected < got and self.waited and old and name != "expired_keys":
                 self.explained[differences.SERVED_CHANGES.title] += 1
             elif expected != got and (hits or "hits" not in name):
                 raise Difference(follower.name, 0, [name.encode()], expected, got, "statistics")
@@ -470,7 +474,9 @@ class Judge:
         commands.append([b"SELECT", b"0"])
         return commands
 
-    def _dataset(self, follower: Follower, commands: list[Argv], chunks: list[bytes]) -> None:
+    def _dataset(
+        self, follower: Follower, commands: list[Argv], chunks: list[bytes], words: set[bytes]
+    ) -> None:
         """Read the follower's answers to ``_dump`` and compare them one by one."""
         encoding = None
         for argv, chunk in zip(commands, chunks, strict=True):
@@ -479,15 +485,22 @@ class Judge:
             if word == b"OBJECT":
                 encoding = expected
             if expected != got:
-                if word in (b"HGETALL", b"SMEMBERS") and undefined.exact(encoding or b""):
+                if word in (b"HGETALL", b"SMEMBERS") and undefined.exact(encoding or b"", words):
                     raise Difference(follower.name, 0, argv, expected, got, "dataset")
                 self._judge(follower, 0, argv, expected, got, "dataset")
 
 
+def _words(steps: list[Step]) -> set[bytes]:
+    """The commands of a sequence, and what its scripts call."""
+    sent = [argv for step in steps for argv in step.commands]
+    called = [each for argv in sent for each in inside(argv)[0]]
+    return {argv[0].upper() for argv in sent + called if argv}
+
+
 def _allowed(steps: list[Step]) -> propagation.Allowed:
-    words = {argv[0].upper() for step in steps for argv in step.commands if argv}
+    words = _words(steps)
     pops = b"SPOP" in words
-    lazily = pops or not words.isdisjoint((b"RESTORE", b"RESTORE-ASKING"))
+    lazily = pops or not words.isdisjoint((b"RESTORE", b"RESTORE-ASKING", b"GETDEL"))
     return propagation.Allowed(pops, lazily, b"XREADGROUP" in words)
 
 

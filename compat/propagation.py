@@ -50,9 +50,9 @@ class FeedTap:
     def __init__(self) -> None:
         self._pieces: list[tuple[int, bytes]] = []
 
-    def take(self, db_index: int, wire: bytes) -> None:
+    def take(self, db_index: int, wire: bytes, head: bytes = b"") -> None:
         """Called by the engine: whole commands for a database."""
-        self._pieces.append((db_index, wire))
+        self._pieces.append((db_index, head + wire))
 
     def commands(self) -> list[Told]:
         """What was told since the last look."""
@@ -119,9 +119,18 @@ class Allowed(NamedTuple):
     chance: bool = False
     """Members were chosen at random: SREMs of the same key are compared by number only."""
     lazily: bool = False
-    """SPOP or RESTORE may have deleted a key: 7.0 has DEL where 7.2 may have UNLINK."""
+    """Something may have been deleted: 7.0 and 8.0 have DEL in cases where 7.2 has UNLINK."""
     groups: bool = False
     """A group was read: 7.4 tells where it stands, with how many entries, even with XCLAIMs."""
+
+    bare: bool = False
+    """7.0 tells of a SET without its GET and its condition."""
+
+    def at(self, version: tuple[int, int]) -> Allowed:
+        """The same for a reference of that version."""
+        lazily = self.lazily if version < (7, 2) else version >= (8, 0)
+        groups = self.groups and version < (7, 4)
+        return self._replace(lazily=lazily, groups=groups, bare=version < (7, 2))
 
 
 def difference(
@@ -134,6 +143,8 @@ def difference(
         expected, got = _merged(expected), _merged(got)
     if allowed.lazily:
         expected, got = _with_del(expected), _with_del(got)
+    if allowed.bare:
+        expected, got = _bare(expected), _bare(got)
     if allowed.groups:
         expected, got = _placeless(expected), _placeless(got)
     for one, other in zip_longest(expected, got):
@@ -166,6 +177,17 @@ def _merged(stream: list[Told]) -> list[Told]:
 def _with_del(stream: list[Told]) -> list[Told]:
     return [
         Told(each.db, [b"DEL", *each.argv[1:]]) if each.argv[0] == b"UNLINK" else each
+        for each in stream
+    ]
+
+
+def _bare(stream: list[Told]) -> list[Told]:
+    """Without what a SET asked for beside the value and its time."""
+    asked = (b"GET", b"NX", b"XX")
+    return [
+        Told(each.db, each.argv[:3] + [arg for arg in each.argv[3:] if arg.upper() not in asked])
+        if each.argv[0].upper() == b"SET"
+        else each
         for each in stream
     ]
 

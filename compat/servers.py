@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from compat.differences import sent
+from compat.differences import OLDEST, sent
 from compat.propagation import FeedTap, ReplicaTap
 from compat.recipes import inside
 from compat.replies import Incomplete, parse
@@ -81,6 +81,7 @@ class Leader:
         self.engine.host = _SleepyHost(self.clock)
         self.tap = FeedTap()
         self.unclean = False  # the last sequence may have left scripts, users or settings
+        self.reference_version = OLDEST
         self.connect()
 
     def connect(self) -> None:
@@ -120,7 +121,7 @@ class Leader:
         for at, argv in enumerate(commands):
             db, queued = session.db, session.multi is not None
             gone = bool(db.expires) and min(db.expires.values()) <= self.clock.time_ms
-            if not _is_fit(argv, db.data, gone, queued):
+            if not _is_fit(argv, db.data, gone, queued, self.reference_version):
                 commands[at] = argv = [b"PING"]
             engine.feed(session, encode(argv))
             chunks.append(b"".join(out))
@@ -161,13 +162,17 @@ class Leader:
         return [ks.dirty, ks.hits, ks.misses, ks.expired]
 
 
-def _is_fit(argv: list[bytes], data: dict[bytes, Any], gone: bool, queued: bool) -> bool:
+def _is_fit(
+    argv: list[bytes], data: dict[bytes, Any], gone: bool, queued: bool, version: tuple[int, int]
+) -> bool:
     """Whether a request, and what it has scripts call, has a defined effect on both servers."""
     called, _several = inside(argv)
     return (
         specified(argv, data, gone, queued)
-        and sent(argv, data, queued)
-        and all(specified(each, data, gone, True) and sent(each, data, True) for each in called)
+        and sent(argv, data, queued, version)
+        and all(
+            specified(each, data, gone, True) and sent(each, data, True, version) for each in called
+        )
     )
 
 
@@ -259,6 +264,7 @@ class Follower:
     def __init__(self, name: str, command: list[str], ours: bool) -> None:
         self.name = name
         self.ours = ours
+        self.version: tuple[int, int]
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -276,6 +282,7 @@ class Follower:
         self.unclean = False  # as with the leader
         try:
             self._await_start()
+            self.version = self._read_version()
             self.control.ask(b"DEBUG", b"SET-ACTIVE-EXPIRE", b"0")
             self.stream = ReplicaTap(self.port)
         except BaseException:  # a signal, too
@@ -292,13 +299,19 @@ class Follower:
                     raise
                 time.sleep(0.02)
 
+    def _read_version(self) -> tuple[int, int]:
+        """Major and minor version. Relatives of Redis tell the one they are compatible with."""
+        found = re.search(rb"\nredis_version:(\d+)\.(\d+)", self.control.ask(b"INFO", b"SERVER"))
+        assert found is not None
+        return int(found[1]), int(found[2])
+
     @classmethod
-    def reference(cls) -> Follower:
-        """The real redis-server."""
-        path = shutil.which("redis-server")
+    def reference(cls, program: str = "redis-server") -> Follower:
+        """The real redis-server. Raises FileNotFoundError."""
+        path = shutil.which(program)
         if path is None:
-            raise FileNotFoundError("redis-server is not installed")
-        return cls("redis-server", [path], ours=False)
+            raise FileNotFoundError(f"{program} is not installed")
+        return cls(Path(path).name, [path], ours=False)
 
     @classmethod
     def node(cls) -> Follower:

@@ -79,7 +79,7 @@ def test_a_wrong_command_for_replicas_is_found(judge: Judge) -> None:
     judge.run(steps, small=False)
     tap = judge.leader.tap
     honest = tap.take
-    tap.take = lambda db_index, wire: honest(db_index + 1, wire)  # type: ignore[method-assign]
+    tap.take = lambda db_index, *wires: honest(db_index + 1, *wires)  # type: ignore[method-assign]
     with pytest.raises(Difference) as found:
         judge.run(steps, small=False)
     del tap.take

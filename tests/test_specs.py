@@ -35,7 +35,78 @@ NEW = {
 _WITHOUT_NOSCRIPT = "7.2 lets scripts call blocking commands, which then do not block"
 _DEPRECATED = "7.2 declares it deprecated"
 _WORD = "7.0 has a block of one argument"
+_TIPS = "8.0 gives other tips"
+_TO_ALL = ("set", [b"request_policy:all_nodes", b"response_policy:all_succeeded"])
 CHANGED: dict[str, dict[str, tuple[Any, str]]] = {
+    **{
+        name: {"tips": (_TO_ALL, _TIPS)}
+        for name in (
+            *("client|setname", "config|rewrite", "config|resetstat"),
+            *("acl|setuser", "acl|deluser", "acl|save"),
+        )
+    },
+    "latency|reset": {
+        "tips": (("set", [b"request_policy:all_nodes", b"response_policy:agg_sum"]), _TIPS)
+    },
+    "msetnx": {"tips": (("set", []), _TIPS)},
+    "scan": {
+        "tips": (
+            (
+                "set",
+                [
+                    b"nondeterministic_output",
+                    b"request_policy:special",
+                    b"response_policy:special",
+                ],
+            ),
+            _TIPS,
+        )
+    },
+    "randomkey": {
+        "tips": (
+            (
+                "set",
+                [
+                    b"nondeterministic_output",
+                    b"request_policy:all_shards",
+                    b"response_policy:special",
+                ],
+            ),
+            _TIPS,
+        )
+    },
+    "client|pause": {"since": (b"3.0.0", "8.0 corrects it")},
+    **{
+        name: {"flags": (("set", [b"loading", b"stale"]), "8.0 answers while it loads")}
+        for name in ("cluster|shards", "cluster|slots")
+    },
+    "sinterstore": {
+        "key_specs": (
+            [
+                {
+                    "flags": ("set", [b"OW", b"update"]),
+                    "begin_search": {"type": b"index", "spec": {"index": 1}},
+                    "find_keys": {
+                        "type": b"range",
+                        "spec": {"lastkey": 0, "keystep": 1, "limit": 0},
+                    },
+                },
+                {
+                    "flags": ("set", [b"RO", b"access"]),
+                    "begin_search": {"type": b"index", "spec": {"index": 2}},
+                    "find_keys": {
+                        "type": b"range",
+                        "spec": {"lastkey": -1, "keystep": 1, "limit": 0},
+                    },
+                },
+            ],
+            "7.2 says that the destination is overwritten",
+        )
+    },
+    "wait": {
+        "flags": (("set", [b"blocking"]), "7.4 counts it among the blocking commands"),
+        "categories": (("set", [b"@blocking", b"@connection", b"@slow"]), "likewise"),
+    },
     "acl|log": {"history": (("set", [b"7.2.0"]), "7.2 shows more of an entry")},
     "command|getkeys": {
         "arity": (-3, "7.2 allows a command without arguments"),
@@ -129,7 +200,6 @@ CHANGED: dict[str, dict[str, tuple[Any, str]]] = {
             "brpoplpush": "write denyoom blocking",
             "bzpopmin": "write blocking fast",
             "bzpopmax": "write blocking fast",
-            "wait": "",
         }.items()
     },
 }
