@@ -115,16 +115,16 @@ class Output(Protocol):
 
 
 class Input(Protocol):
-    """A file being read, from its beginning. Every method may raise OSError."""
+    """A file being read, from its beginning."""
 
     size: int
 
     def read(self, size: int) -> bytes:
-        """The next bytes, at most so many; none at the end."""
+        """The next bytes, at most so many; none at the end. Raises OSError."""
         ...
 
     def close(self) -> None:
-        """No more is read."""
+        """No more is read. Cannot fail: nothing that was written depends on it."""
         ...
 
 

@@ -71,9 +71,10 @@ class SimServer:
         disk: SimDisk,
         clock: ManualClock | None = None,
         table: Table | None = None,
+        before: Callable[[EngineClient], object] = lambda client: None,
         **settings: Any,
     ) -> None:
-        """Starts it and loads what is on the disk. Raises LoadError.
+        """Starts it and loads what is on the disk; ``before`` is done first. Raises LoadError.
 
         Making a table of commands takes longer than the rest; who starts thousands of servers
         and looks at no counters gives them the same one.
@@ -99,6 +100,7 @@ class SimServer:
         self.engine.begin_batch()
         saver = self.engine.saver
         if saver.begin_loading():
+            before(EngineClient(self.engine, self.clock))
             while saver.load_slice() is not None:
                 pass
         self.client = EngineClient(self.engine, self.clock)

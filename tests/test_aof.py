@@ -9,6 +9,7 @@ import pytest
 
 from pyredis.resp import encode_command
 from pyredis.sim.disk import SimDisk
+from tests.disks import safe_bytes
 from tests.simserver import SimServer
 
 INCREMENT = "appendonlydir/appendonly.aof.1.incr.aof"
@@ -25,7 +26,7 @@ def written(made: SimServer) -> bytes:
 
 def after_power_cut(made: SimServer) -> bytes:
     """What the medium holds at the least."""
-    return made.disk.safe_bytes(INCREMENT)
+    return safe_bytes(made.disk, INCREMENT)
 
 
 def wire(*commands: tuple[bytes, ...]) -> bytes:
@@ -65,7 +66,8 @@ def test_a_batch_is_one_write() -> None:
 def test_a_transaction_stays_together() -> None:
     made = server()
     made.feed(("MULTI",), ("INCR", "a"), ("GET", "a"), ("INCR", "b"), ("EXEC",))
-    assert written(made).endswith(wire((b"MULTI",), (b"INCR", b"a"), (b"INCR", b"b"), (b"EXEC",)))
+    commands = (b"INCR", b"a"), (b"INCR", b"b"), (b"EXEC",)
+    assert written(made).endswith(wire((b"MULTI",), (b"SELECT", b"0"), *commands))
 
 
 def test_what_changes_no_data_is_not_written() -> None:

@@ -6,79 +6,38 @@ import contextlib
 import os
 import resource
 import signal
-import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests import crash
-from tests.samples import VALUES
-from tests.support import REDIS_SERVER, Node, RealRedis, WireClient
+from tests import crash, processes
+from tests.processes import children_of, info, until
+from tests.support import Node, RealRedis, WireClient
 
-LIBRARY = "#!lua name=lib\nredis.register_function('f', function() return 42 end)"
-
-
-@contextlib.contextmanager
-def running(folder: Path, *options: str, wait: bool = True) -> Iterator[Node]:
-    aof = ("--save", "", "--appendonly", "yes")
-    server = Node("--dir", str(folder), *aof, *options, wait=wait)
-    try:
-        yield server
-    finally:
-        server.close()
+ON = ("--appendonly", "yes")
 
 
-@contextlib.contextmanager
-def real(folder: Path, *options: str) -> Iterator[RealRedis]:
-    if REDIS_SERVER is None:
-        pytest.skip("redis-server is not installed")
-    server = RealRedis("--dir", str(folder), "--appendonly", "yes", *options)
-    try:
-        yield server
-    finally:
-        server.close()
+def running(
+    folder: Path, *options: str, wait: bool = True
+) -> contextlib.AbstractContextManager[Node]:
+    return processes.running(folder, *ON, *options, wait=wait)
+
+
+def real(folder: Path, *options: str) -> contextlib.AbstractContextManager[RealRedis]:
+    return processes.real(folder, *ON, *options)
 
 
 def fill(client: WireClient) -> None:
-    """A value of every type and encoding, expiries, groups, a second database and a library."""
-    for name, commands in VALUES.items():
-        for command in commands:
-            client(*(name if part == "k" else part for part in command))
-    for number, name in enumerate(("string-of-19", "number-128", "hash", "stream", "zset-large")):
-        client("PEXPIREAT", name, 4_000_000_000_000 + number)
-    client("DEL", "zset-of-long")  # with a zero below zero, which as a command is a plain one
-    client("SELECT", 3)
-    client("MSET", "a", 1, "b", "two")
-    client("SELECT", 0)
-    client("FUNCTION", "LOAD", LIBRARY)
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def info(client: WireClient, name: str) -> str:
-    text: str = client("INFO", "persistence").decode()
-    return dict(line.split(":", 1) for line in text.split("\r\n") if ":" in line)[name]
+    """Everything but a zero below zero, which as a command is a plain one."""
+    processes.fill(client)
+    client("DEL", "zset-of-long")
 
 
 def rewrite(client: WireClient) -> None:
     client("BGREWRITEAOF")
     until(lambda: info(client, "aof_rewrite_in_progress") == "0")
     assert info(client, "aof_last_bgrewrite_status") == "ok"
-
-
-def children_of(node: Node) -> list[int]:
-    found = subprocess.run(
-        ["pgrep", "-P", str(node.process.pid)], capture_output=True, text=True, check=False
-    )
-    return [int(each) for each in found.stdout.split()]
 
 
 # Both ways with the real server

@@ -215,6 +215,9 @@ def requests(data: bytes) -> list[list[bytes]]:
     items = reader.feed(data)
     assert reader.finish() == ""
     found = [_level(item.argv) for item in items]
+    for at, argv in enumerate(found):  # 7.0 selects the database before MULTI, 7.2 behind it
+        if argv[0] == b"SELECT" and found[at - 1] == [b"MULTI"]:
+            found[at - 1], found[at] = argv, found[at - 1]
     # Since 7.2 Redis adds this to XREADGROUP, which makes a transaction of a single XCLAIM.
     found = [argv for argv in found if argv[0] != b"XGROUP" or b"ENTRIESREAD" not in argv]
     return [argv for at, argv in enumerate(found) if not _wraps_one(found, at)]

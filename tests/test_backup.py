@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import trustme
 
-from pyredis.tools.backup import AOF_FOLDER, LISTING, backups
+from pyredis.tools.backup import LISTING, backups
+from pyredis.tools.check_aof import AOF_FOLDER
 from pyredis.tools.cli import main
 from tests.support import Node, RealRedis, WireClient, free_port
 
@@ -182,6 +185,44 @@ def test_a_failure_leaves_nothing_behind(
     assert "give it with --data-dir" in capsys.readouterr().err
     assert run("create", store, "--port", free_port()) == 1
     assert "Could not connect to Redis at" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "the following arguments are required: command"),
+        (["create", "x", "--port", "99999"], "expected a port, 1 to 65535"),
+        (["create", "x", "--port", "-1"], "expected a port, 1 to 65535"),
+        (["create", "x", "--keep", "0"], "expected a number from 1 on"),
+        (["create", "x", "--timeout", "nan"], "expected a number from 1 on"),
+        (["restore", "x"], "the following arguments are required: --to"),
+    ],
+)
+def test_wrong_arguments(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["backup", *arguments])
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("reply", [b"HTTP/1.1 400 Bad Request\r\n", b":x\r\n", b"*\r\n"])
+def test_what_is_no_redis(reply: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+        def answer() -> None:
+            with listener.accept()[0] as link:
+                link.recv(1000)
+                link.sendall(reply)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert main(["backup", "create", "x", "--port", str(port)]) == 1
+        thread.join()
+    first = reply.decode().strip()
+    assert capsys.readouterr().err == f"127.0.0.1:{port}: this is no Redis: {first}\n"
 
 
 def test_a_password(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyredis.persistence.encoding import crc64
+from pyredis.sim.disk import SimDisk
 from tests.samples import HASHES, SETS, STREAMS, STRINGS, VALUES, ZSETS
+from tests.simserver import SimServer
 from tests.support import EngineClient, Listener, Twin, new_client
 
 NOT_GENUINE = b"ERR DUMP payload version or checksum are wrong"
@@ -273,3 +275,18 @@ def _payloads() -> list[bytes]:
 CLIENT = new_client()
 CLIENT.engine.config.enable_debug_command = "yes"
 PAYLOADS = _payloads()
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"\x0a\1a", "List ziplist integrity check failed"),
+        (b"\x0c\1a", "Zset ziplist integrity check failed"),
+        (b"\x14\1a", "Set listpack integrity check failed"),
+        (b"\x0f\1\x10" + bytes(16) + b"\1a", "Stream listpack integrity check failed"),
+    ],
+)
+def test_the_log_tells_what_was_damaged(body: bytes, words: str) -> None:
+    made = SimServer(SimDisk())
+    assert made("RESTORE", "k", 0, seal(body)) == BAD
+    assert words in made.log[-1]

@@ -93,7 +93,7 @@ def test_a_rewrite_in_steps() -> None:
         b"file appendonly.aof.1.base.rdb seq 1 type h\n"
         b"file appendonly.aof.2.incr.aof seq 2 type i\n"
     )
-    assert done.without_history().encode().count(b"\n") == 2
+    assert done.with_history(()).encode().count(b"\n") == 2
 
 
 def test_names_in_history_are_not_given_again() -> None:

@@ -2,80 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import resource
 import shutil
 import signal
-import subprocess
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.processes import children_of, fill, info, real, running, until
 from tests.samples import VALUES
-from tests.support import REDIS_SERVER, Node, RealRedis, WireClient
+from tests.support import WireClient
 
-LIBRARY = "#!lua name=lib\nredis.register_function('f', function() return 42 end)"
 PROTECTED = ("--enable-protected-configs", "yes")
-
-
-@contextlib.contextmanager
-def running(folder: Path, *options: str, wait: bool = True) -> Iterator[Node]:
-    server = Node("--dir", str(folder), "--save", "", *options, wait=wait)
-    try:
-        yield server
-    finally:
-        server.close()
-
-
-@contextlib.contextmanager
-def real(folder: Path, *options: str) -> Iterator[RealRedis]:
-    if REDIS_SERVER is None:
-        pytest.skip("redis-server is not installed")
-    server = RealRedis("--dir", str(folder), *options)
-    try:
-        yield server
-    finally:
-        server.close()
-
-
-def fill(client: WireClient) -> None:
-    """A value of every type and encoding, expiries, a second database and a library."""
-    for name, commands in VALUES.items():
-        for command in commands:
-            client(*(name if part == "k" else part for part in command))
-    for number, name in enumerate(("string-of-19", "number-128", "hash", "stream", "zset-large")):
-        client("PEXPIREAT", name, 4_000_000_000_000 + number)
-    client("SELECT", 3)
-    client("MSET", "a", 1, "b", "two")
-    client("SELECT", 0)
-    client("FUNCTION", "LOAD", LIBRARY)
 
 
 def encodings(client: WireClient) -> dict[str, bytes]:
     return {name: client("OBJECT", "ENCODING", name) for name in VALUES}
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def info(client: WireClient, name: str) -> str:
-    text = client("INFO", "persistence").decode()
-    return dict(line.split(":", 1) for line in text.split("\r\n") if ":" in line)[name]
-
-
-def children_of(node: Node) -> list[int]:
-    found = subprocess.run(
-        ["pgrep", "-P", str(node.process.pid)], capture_output=True, text=True, check=False
-    )
-    return [int(each) for each in found.stdout.split()]
 
 
 def begin_slow_save(client: WireClient) -> None:
@@ -259,25 +203,6 @@ def test_a_full_disk(tmp_path: Path) -> None:
 
 
 # Loading
-
-
-def test_clients_are_told_to_wait_while_data_are_loaded(tmp_path: Path) -> None:
-    with running(tmp_path) as node:
-        client = node.client()
-        client("DEBUG", "POPULATE", 50_000)
-        client("SAVE")
-    slowly = ("--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024")
-    with running(tmp_path, *slowly, wait=False) as node:
-        node.wait_for("Loading RDB produced by version")
-        client = node.client()
-        assert client("GET", "key:1") == b"LOADING Redis is loading the dataset in memory"
-        assert client("INFO", "server")
-        assert info(client, "loading") == "1"
-        until(lambda: int(info(client, "loading_loaded_bytes")) > 10_000)
-        assert "Ready to accept connections" not in node.log
-        node.process.send_signal(signal.SIGTERM)
-        assert node.finish() == 0
-        assert "Received shutdown signal during loading, scheduling shutdown." in node.log
 
 
 @pytest.mark.parametrize(

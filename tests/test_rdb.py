@@ -27,13 +27,15 @@ from pyredis.persistence.rdb import (
     ModuleAux,
     RdbError,
     ResizeDb,
+    Run,
     SelectDb,
     SlotInfo,
-    Strings,
 )
 from pyredis.persistence.reader import Reader
 from pyredis.persistence.writer import Marks, Options, write
+from pyredis.sim.disk import SimDisk
 from tests.samples import VALUES
+from tests.simserver import SimServer
 from tests.support import EngineClient, RealRedis, new_client
 from tests.test_listpack import ziplist
 
@@ -355,18 +357,21 @@ def test_records_that_are_no_keys() -> None:
     ]
 
 
-def test_runs_of_strings_are_one_event() -> None:
+def test_keys_without_marks_in_a_row_are_one_event() -> None:
     long = b"n" * 100
     data = file(
         b"\0\1a\1v",
         b"\0\xc0\x05\xc1\0\1",
         b"\0\x40\x64" + long + b"\1w",
         b"\1\1l\1\1a",
-        b"\0\1b\1v",
+        b"\xf8\x05\0\1m\1v",
+        b"\xfc" + (1000).to_bytes(8, "little") + b"\0\1b\1v",
     )
-    first, _, last = read(data)
-    assert first == Strings({b"a": b"v", b"5": 256, long: b"w"}, {}, offset=9)
-    assert last == Strings({b"b": b"v"}, {}, offset=len(data) - 14)
+    first, marked, last = read(data)
+    assert list(first.values.pop(b"l")) == [b"a"]
+    assert first == Run({b"a": b"v", b"5": 256, long: b"w"}, {}, offset=9)
+    assert marked == Key(b"m", b"v", idle_s=5, offset=len(data) - 30)
+    assert last == Run({b"b": b"v"}, {b"b": 1000}, offset=len(data) - 23)
 
 
 def test_what_follows_the_end_is_left_alone() -> None:
@@ -389,8 +394,17 @@ def test_expired_keys_and_empty_values_are_left_out() -> None:
     data = file(expiring(b"a", 999), expiring(b"b", 1000), b"\1\1e\0", b"\4\1h\0")
     dataset = load([data], LIMITS, 16, drop_before_ms=1000)
     assert values_of(dataset) == {b"b": b"v"}
-    assert (dataset.expired, dataset.skipped) == (1, 2)
+    assert (dataset.expired, dataset.skipped_keys) == (1, [b"e", b"h"])
     assert load([data], LIMITS, 16).keys == 2
+
+
+def test_the_log_names_empty_keys() -> None:
+    disk = SimDisk()
+    disk.create("dump.rdb").write(file(b"\1\1e\0", b"\4\1h\0", b"\0\1a\1v"))
+    for hidden in ("no", "yes"):
+        made = SimServer(disk, appendonly="no", hide_user_data_from_log=hidden)
+        assert ("rdbLoadObject skipping empty key: h" in made.log) == (hidden == "no")
+        assert any(line.endswith("keys expired: 0, empty keys skipped: 2.") for line in made.log)
 
 
 # Cut anywhere
@@ -472,10 +486,13 @@ def test_a_large_value_in_small_chunks_is_not_read_again_and_again(client: Engin
         (file(b"\xfb\x82\1\1"), "unknown encoding of a length", 9, None),
         (file(b"\0\1k\xc4\1"), "unknown encoding of a string", 9, b"k"),
         (file(b"\0\1k\xc3\1\5\0"), "compressed string", 9, b"k"),
-        (file(b"\x10\1k\1x"), "listpack", 9, b"k"),
+        (file(b"\x10\1k\1x"), "Hash listpack integrity check failed", 9, b"k"),
         (file(b"\2\1k\2\1x\1x"), "member twice", 9, b"k"),
         (file(b"\0\1k\1v", b"\0\1x\1v", b"\0\1k\1v"), "twice", 9, b"k"),
         (file(b"\0\1k\1v", b"\1\1k\1\1x"), "twice", 14, b"k"),
+        (file(b"\1\1k\1\1x", b"\1\1k\1\1y"), "twice", 15, b"k"),
+        (file(b"\1\1k\1\1x", b"\1\1k\1\1y", b"\1\1l\2\1z")[:-9], "twice", 15, b"k"),
+        (file(b"\0\1a\1v", b"\4\1k\2\1f\1v\1f\1w"), "field twice", 14, b"k"),
         (file(b"\xfe\x10"), "database 16", 9, None),
         (file(b"\xf7\1\2\1\0"), "module that is not here", 9, None),
     ],
@@ -492,7 +509,7 @@ def test_damage(data: bytes, reason: str, offset: int, key: bytes | None) -> Non
 def test_events_before_the_damage_come_first() -> None:
     reader = Reader(LIMITS)
     events = reader.feed(file(b"\0\1a\1v", b"\1\1l\1\1x", b"\x63\1k\1v"))
-    assert [type(event) for event in events] == [Header, Strings, Key]
+    assert [type(event) for event in events] == [Header, Run]
     for call in (lambda: reader.feed(b""), reader.finish):
         with pytest.raises(RdbError, match=r"unknown value type 99 at offset 20 in key b'k'"):
             call()

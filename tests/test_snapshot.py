@@ -511,7 +511,7 @@ def test_loading_in_slices_while_clients_wait() -> None:
     assert server("GET", "a") == b"LOADING Redis is loading the dataset in memory"
     assert blocked("EXEC").startswith(b"EXECABORT Transaction discarded because of: LOADING")
     assert server.client.another()("SAVE").startswith(b"LOADING ")
-    assert server("CONFIG", "SET", "appendonly", "yes").startswith(b"LOADING ")
+    assert server("CONFIG", "SET", "repl-diskless-load", "disabled").startswith(b"LOADING ")
     assert server.info("loading") == "1"
     assert server.info("loading_loaded_bytes") == "100000"
     assert 0 < float(server.info("loading_loaded_perc")) < 100

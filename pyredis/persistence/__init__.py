@@ -9,8 +9,9 @@ Then what a server does with that: ``store`` (a file in the place of another), `
 ``child`` (the one process beside the server), ``saver`` (when to save, and what follows from it).
 
 The append-only file: ``manifest`` (which files it is made of), ``aof`` (its live end),
-``aof_load`` (its syntax) and ``aof_loading``, ``aof_rewrite`` (all data as commands), and
-``aof_keeper``, which holds them together.
+``aof_load`` (its syntax) and ``aof_loading``, ``aof_files`` (where they are), ``aof_commands``
+(all data as commands) and ``aof_base``, ``aof_rewriter``, and ``aof_keeper``, which holds them
+together.
 
 All of these see disks and children through ports; behind them are ``disk`` and ``snapshot``, the
 only ones here with I/O.

@@ -87,13 +87,15 @@ class AofFeed:
 
     # Taking
 
-    def take(self, db_index: int, wire: bytes) -> None:
+    def take(self, db_index: int, wire: bytes, head: bytes = b"") -> None:
         """Commands for a database, in RESP."""
         if self._stamps:
             now_s = self.engine.ks.now_ms // 1000
             if now_s > self._stamp_s:
                 self._stamp_s = now_s
                 self._buffer.append(b"#TS:%d\r\n" % now_s)
+        if head:
+            self._buffer.append(head)
         if db_index != self._db:
             self._db = db_index
             self._buffer.append(encode_command((b"SELECT", b"%d" % db_index)))

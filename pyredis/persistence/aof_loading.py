@@ -32,6 +32,7 @@ from pyredis.persistence.loading import (
     Loading,
     eta_s,
     progress_line,
+    tell_done,
 )
 from pyredis.persistence.manifest import BASE, Manifest
 from pyredis.persistence.rdb import MAGIC
@@ -248,10 +249,7 @@ class _Part:
             ) from error
         dataset.install(engine.ks)
         loading.keys_loaded, loading.keys_expired = dataset.keys, dataset.expired
-        engine.log(
-            "notice",
-            f"Done loading RDB, keys loaded: {dataset.keys}, keys expired: {dataset.expired}.",
-        )
+        tell_done(engine, dataset)
         if old_style:
             engine.log("notice", "Reading the remaining AOF tail...")
         self._data = rdb.rest

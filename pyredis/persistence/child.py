@@ -29,6 +29,7 @@ class ChildKeeper:
         self.children: Children | None = None
         self.purpose = ""  # "rdb", "aof" or "sync" while a child is at work
         self.process_id = 0
+        self.killed = False  # it has been told to end
         self.since_s = 0
         self.keys = 0  # how many there were when it began
         self.report = ChildReport()
@@ -66,6 +67,7 @@ class ChildKeeper:
         self.fork_us = fork_ns // 1000
         engine.latency.add("fork", fork_ns, engine.now_ms)
         self.purpose, self.process_id, self._on_end = purpose, process_id, on_end
+        self.killed = False
         self.since_s = engine.now_ms // 1000
         self.keys = sum(len(db.data) for db in engine.ks.dbs)
         self.report = ChildReport()
@@ -89,6 +91,7 @@ class ChildKeeper:
         """Tell the child to end at once; its end comes later, as excused."""
         if self.purpose and self.children is not None:
             self.children.kill()
+            self.killed = True
 
     def cron(self) -> None:
         """Look whether it has come further, or has ended."""

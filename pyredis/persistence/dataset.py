@@ -16,8 +16,8 @@ from pyredis.persistence.rdb import (
     Key,
     ModuleAux,
     RdbError,
+    Run,
     SelectDb,
-    Strings,
 )
 from pyredis.persistence.reader import Reader
 from pyredis.persistence.values import Limits
@@ -43,14 +43,14 @@ class Contents:
 class Dataset:
     """Databases by number, and what goes with them."""
 
-    __slots__ = ("aux", "dbs", "expired_keys", "functions", "skipped")
+    __slots__ = ("aux", "dbs", "expired_keys", "functions", "skipped_keys")
 
     def __init__(self) -> None:
         self.aux: dict[bytes, bytes] = {}
         self.functions: list[bytes] = []
         self.dbs: dict[int, Contents] = {}
         self.expired_keys: list[tuple[int, bytes]] = []  # left out because their time was over
-        self.skipped = 0  # keys left out because they held nothing
+        self.skipped_keys: list[bytes] = []  # left out because they held nothing
 
     @property
     def keys(self) -> int:
@@ -143,8 +143,8 @@ class Loader:
         return self._dataset
 
     def _take(self, event: object) -> None:
-        if isinstance(event, Strings):
-            self._add_strings(event)
+        if isinstance(event, Run):
+            self._add_run(event)
         elif isinstance(event, Key):
             self._add(event)
         elif isinstance(event, SelectDb):
@@ -163,25 +163,25 @@ class Loader:
         self._index = number
         return self._dataset.dbs.setdefault(number, Contents())
 
-    def _add_strings(self, run: Strings) -> None:
-        pairs, expires, offset = run
+    def _add_run(self, run: Run) -> None:
+        values, expires, offset = run
         if expires and min(expires.values()) < self._drop_before_ms:
             for name, when_ms in list(expires.items()):
                 if when_ms < self._drop_before_ms:
-                    del expires[name], pairs[name]
+                    del expires[name], values[name]
                     self._dataset.expired_keys.append((self._index, name))
         data = self._contents.data
-        if not data.keys().isdisjoint(pairs):
-            twice = next(iter(data.keys() & pairs.keys()))
+        if not data.keys().isdisjoint(values):
+            twice = next(iter(data.keys() & values.keys()))
             raise RdbError("key that is there twice", offset, twice)
-        data.update(pairs)
+        data.update(values)
         self._contents.expires.update(expires)
 
     def _add(self, found: Key) -> None:
         name, value, expiry_ms, idle_s, frequency = found[:5]
         contents = self._contents
         if value is None:
-            self._dataset.skipped += 1
+            self._dataset.skipped_keys.append(name)
             return
         if expiry_ms is not None:
             if expiry_ms < self._drop_before_ms:

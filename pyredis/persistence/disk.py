@@ -9,6 +9,7 @@ most. It holds a duplicate of the descriptor, so the file may be closed meanwhil
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from typing import Final
@@ -86,8 +87,9 @@ class FileInput:
         return self._file.read(size) or b""
 
     def close(self) -> None:
-        """No more is read."""
-        self._file.close()
+        """No more is read. Cannot fail."""
+        with contextlib.suppress(OSError):
+            self._file.close()
 
 
 class WorkingDirectory:

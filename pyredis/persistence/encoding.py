@@ -23,7 +23,7 @@ sets it back to trying each. So data that never compress cost next to nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from struct import Struct
 from struct import error as StructError
@@ -95,9 +95,8 @@ def encode_integer(number: int) -> bytes:
     return HEADS[len(text)] + text
 
 
-def encode_double(number: float) -> bytes:
-    """A double as eight bytes."""
-    return _DOUBLE.pack(number)
+encode_double: Final[Callable[[float], bytes]] = _DOUBLE.pack
+"""A double as eight bytes."""
 
 
 class _Heads(dict[int, bytes]):
@@ -227,10 +226,26 @@ class Source:
 
     def length(self) -> int:
         """A length. Raises ValueError where an encoded string stands."""
-        first = self.byte()
-        if first < 0xC0:
-            return self._length(first)
-        raise ValueError("a length was expected, found an encoded string")
+        data, pos = self.data, self.pos
+        try:
+            first = data[pos]
+            if first < 64:
+                self.pos = pos + 1
+                return first
+            if first < 0x80:
+                length = (first & 63) << 8 | data[pos + 1]
+                self.pos = pos + 2
+                return length
+        except IndexError:
+            raise Short(len(data) + 1) from None
+        if first >= 0xC0:
+            raise ValueError("a length was expected, found an encoded string")
+        self.pos = pos + 1
+        if first == 0x80:
+            return int.from_bytes(self.take(4), "big")
+        if first == 0x81:
+            return int.from_bytes(self.take(8), "big")
+        raise ValueError(f"unknown encoding of a length: {first}")
 
     def count(self, size_min: int = 1) -> int:
         """The number of things that follow, each of so many bytes at least.
@@ -241,17 +256,6 @@ class Source:
         self.need(count * size_min)
         return count
 
-    def _length(self, first: int) -> int:
-        if first < 64:
-            return first
-        if first < 0x80:
-            return (first & 63) << 8 | self.byte()
-        if first == 0x80:
-            return int.from_bytes(self.take(4), "big")
-        if first == 0x81:
-            return int.from_bytes(self.take(8), "big")
-        raise ValueError(f"unknown encoding of a length: {first}")
-
     def string(self) -> bytes:
         """A string; numbers in their decimal form."""
         value = self.value()
@@ -259,9 +263,29 @@ class Source:
 
     def value(self) -> bytes | int:
         """A string, as a number if that is how it is kept."""
-        first = self.byte()
+        data, pos = self.data, self.pos
+        try:
+            first = data[pos]
+            if first < 0x80:
+                if first < 64:
+                    start = pos + 1
+                    end = start + first
+                else:
+                    start = pos + 2
+                    end = start + ((first & 63) << 8 | data[pos + 1])
+                if end > len(data):
+                    raise Short(end)
+                self.pos = end
+                return data[start:end]
+        except IndexError:
+            raise Short(len(data) + 1) from None
         if first < 0xC0:
-            return self.take(self._length(first))
+            return self.take(self.length())
+        self.pos = pos + 1
+        if first == _LZF:
+            packed_size = self.length()
+            size = self.length()
+            return decompress(self.take(packed_size), size)
         if first == 0xC0:
             number = self.byte()
             return number - 256 if number > 127 else number
@@ -269,10 +293,6 @@ class Source:
             return int.from_bytes(self.take(2), "little", signed=True)
         if first == 0xC2:
             return int.from_bytes(self.take(4), "little", signed=True)
-        if first == _LZF:
-            packed_size = self.length()
-            size = self.length()
-            return decompress(self.take(packed_size), size)
         raise ValueError(f"unknown encoding of a string: {first & 63}")
 
     def strings(self, count: int) -> list[bytes]:

@@ -49,6 +49,7 @@ def decode_ziplist(data: bytes) -> list[bytes]:
     append = entries.append
     pos = _ZIPLIST_HEADER_BYTES
     previous = 0
+    start = pos
     while pos < last:
         start = pos
         behind = data[pos]
@@ -86,14 +87,16 @@ def decode_ziplist(data: bytes) -> list[bytes]:
     count = int.from_bytes(data[8:_ZIPLIST_HEADER_BYTES], "little")
     if pos != last or count not in (len(entries), _COUNT_UNKNOWN):
         raise ValueError("ziplist whose entries do not add up")
+    if int.from_bytes(data[4:8], "little") != start:
+        raise ValueError("ziplist that says its last entry is elsewhere")
     return entries
 
 
 def decode_zipmap(data: bytes) -> list[bytes]:
     """Keys and values in turn. Raises ValueError for a damaged zipmap."""
     last = len(data) - 1
-    if last < 1 or data[last] != _END:
-        raise ValueError("zipmap with a wrong end")
+    if last < 2 or data[last] != _END:
+        raise ValueError("zipmap with a wrong end, or empty")
     found: list[bytes] = []
     pos = 1
     while pos < last:

@@ -22,7 +22,7 @@ entries (short strings, numbers up to 127) are put together from tables.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, cast
 
 Entry = bytes | int
 
@@ -36,7 +36,9 @@ _INT64_MIN: Final = -(1 << 63)
 _SHORT_HEADS: Final = tuple(bytes((0x80 | size,)) for size in range(64))
 _BACKS: Final = tuple(bytes((size,)) for size in range(128))
 _SMALL: Final = tuple(bytes((number, 1)) for number in range(128))
-_TEXTS: Final = tuple(b"%d" % number for number in range(128))
+_TEXT_STEPS: Final = tuple(
+    (head & 63) + 2 if head & 0xC0 == 0x80 else 0 for head in range(256)
+)  # the size of a short text with all that belongs to it, by its head
 _WIDTHS: Final = {0xF1: 2, 0xF2: 3, 0xF3: 4, 0xF4: 8}
 
 
@@ -136,24 +138,39 @@ def back_bytes(size: int) -> int:
 
 def decode(data: bytes) -> list[bytes]:
     """The entries, numbers in their decimal form. Raises ValueError for a damaged listpack."""
+    return cast(list[bytes], decode_entries(data, spells=True))
+
+
+def texts(entries: list[Entry]) -> list[bytes]:
+    """Entries with the numbers among them in their decimal form."""
+    if int in map(type, entries):
+        return [b"%d" % entry if isinstance(entry, int) else entry for entry in entries]
+    return cast(list[bytes], entries)
+
+
+def decode_entries(data: bytes, spells: bool = False) -> list[Entry]:
+    """The entries, numbers as such, or if ``spells`` in their decimal form. Raises ValueError."""
     last = len(data) - 1
     if last < HEADER_BYTES or int.from_bytes(data[:4], "little") != len(data) or data[last] != _END:
         raise ValueError("listpack with a wrong header or end")
-    entries: list[bytes] = []
+    entries: list[Entry] = []
     append = entries.append
+    steps = _TEXT_STEPS
     pos = HEADER_BYTES
     while pos < last:
         head = data[pos]
-        if head < 0x80:
-            append(_TEXTS[head])
+        if step := steps[head]:
+            start = pos + 1
+            pos += step
+            append(data[start : pos - 1])
+        elif head < 0x80:
+            append(b"%d" % head if spells else head)
             pos += 2
-        elif head < 0xC0:
-            stop = pos + head - 0x7F
-            append(data[pos + 1 : stop])
-            pos = stop + 1
         elif head < 0xE0:
             number = (head & 31) << 8 | data[pos + 1]
-            append(b"%d" % (number - 8192 if number >= 4096 else number))
+            if number >= 4096:
+                number -= 8192
+            append(b"%d" % number if spells else number)
             pos += 3
         elif head < 0xF1:
             if head < 0xF0:
@@ -169,7 +186,8 @@ def decode(data: bytes) -> list[bytes]:
             if width is None:
                 raise ValueError("listpack with an entry of unknown kind")
             stop = pos + 1 + width
-            append(b"%d" % int.from_bytes(data[pos + 1 : stop], "little", signed=True))
+            number = int.from_bytes(data[pos + 1 : stop], "little", signed=True)
+            append(b"%d" % number if spells else number)
             pos = stop + 1
     count = int.from_bytes(data[4:HEADER_BYTES], "little")
     if pos != last or count not in (len(entries), _COUNT_UNKNOWN):

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from pyredis.ports import Input
 
 SLICE_NS: Final = 10_000_000
-_CHUNK_BYTES: Final = 1 << 18
+_CHUNK_BYTES: Final = 1 << 16  # some milliseconds for small collections
 REPORT_INTERVAL_NS: Final = 5_000_000_000
 _LAST_AUX: Final = b"used-mem"
 _MEGABYTE: Final = 1 << 20
+_SKIPPED_SHOWN: Final = 10
 
 
 class LoadError(Exception):
@@ -43,7 +44,10 @@ class Loading:
         keeps_expired = keeps_expired or engine.role == "replica"
         drop_before_ms = NEVER if keeps_expired else engine.clock.now_ms()
         self._loader = Loader(
-            engine.config, len(engine.ks.dbs), drop_before_ms, engine.config.rdbchecksum
+            engine.config,
+            len(engine.ks.dbs),
+            drop_before_ms,
+            engine.config.rdbchecksum and not engine.switches.checksums_ignored,
         )
         self.total_bytes = file.size if file is not None else 0
         self.loaded_bytes = 0
@@ -58,6 +62,16 @@ class Loading:
     def keys(self) -> int:
         """How many keys have been read."""
         return self._loader.dataset.keys
+
+    @property
+    def keys_loaded(self) -> int:
+        """The same, for INFO."""
+        return self.keys
+
+    @property
+    def keys_expired(self) -> int:
+        """How many keys have been left out because their time was over."""
+        return self._loader.dataset.expired
 
     @property
     def done(self) -> bool:
@@ -76,12 +90,16 @@ class Loading:
 
     @property
     def percent(self) -> float:
-        """How much of the file has been read."""
-        return 100 * self.loaded_bytes / (self.total_bytes or 1)
+        """How much of the file has been read; of one without a known size, nearly."""
+        return 100 * self.loaded_bytes / (self._expected_bytes or 1)
+
+    @property
+    def _expected_bytes(self) -> int:
+        return self.total_bytes or max(self.used_memory, self.loaded_bytes)
 
     def eta_s(self, now_s: int) -> int:
         """How many seconds it will take yet; 1 as long as nothing can be said."""
-        return eta_s(now_s - self.start_s, self.loaded_bytes, self.total_bytes)
+        return eta_s(now_s - self.start_s, self.loaded_bytes, self._expected_bytes)
 
     # Work
 
@@ -99,7 +117,7 @@ class Loading:
         assert self._file is not None
         while not self._loader.reader.done:
             try:
-                chunk = self._file.read(min(_CHUNK_BYTES, slice_bytes))
+                chunk = self._file.read(min(_CHUNK_BYTES, until_bytes - self.loaded_bytes))
             except OSError as error:
                 raise LoadError(f"Error reading the RDB file: {error.strerror}") from error
             if not chunk:
@@ -176,6 +194,18 @@ class Loading:
         self._engine.log(
             "notice", progress_line(self.percent, self.keys, self.loaded_bytes, seconds)
         )
+
+
+def tell_done(engine: Engine, dataset: Dataset) -> None:
+    """Tell the log what has come of a file."""
+    skipped = dataset.skipped_keys
+    if not engine.config.hide_user_data_from_log:
+        for name in skipped[:_SKIPPED_SHOWN]:
+            engine.log("notice", f"rdbLoadObject skipping empty key: {_shown(name)}")
+    counts = f"keys loaded: {dataset.keys}, keys expired: {dataset.expired}"
+    if skipped:
+        counts += f", empty keys skipped: {len(skipped)}"
+    engine.log("notice", f"Done loading RDB, {counts}.")
 
 
 def progress_line(percent: float, keys: int, loaded_bytes: int, seconds: float) -> str:

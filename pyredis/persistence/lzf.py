@@ -24,39 +24,51 @@ from typing import Final
 _REACH: Final = 8192
 _MATCH_MAX: Final = 264
 _LITERALS_MAX: Final = 32
+_LONG: Final = 0xE0
+_LENGTHS: Final = tuple((control >> 5) + 2 for control in range(256))
+_REACHES: Final = tuple(((control & 31) << 8) + 1 for control in range(256))
+_SMALL_BYTES: Final = 2048
 _PATIENCE: Final = 4  # after 2**_PATIENCE misses in a row the steps grow by one
 _PROBE: Final = 16
 
 
 def decompress(data: bytes, size: int) -> bytes:
     """The original, of ``size`` bytes. Raises ValueError for what is no LZF or has another size."""
-    out = bytearray()
-    made = at = 0
+    # Small pieces are put together faster as bytes, which for large ones would be O(n * n).
+    out: bytes | bytearray = b"" if size <= _SMALL_BYTES else bytearray()
+    at = 0
+    end = len(data)
+    lengths, reaches = _LENGTHS, _REACHES
     try:
-        while made < size:
+        while at < end:
             control = data[at]
             if control < _LITERALS_MAX:
                 start = at + 1
                 at = start + control + 1
                 out += data[start:at]
-                made += control + 1
-                continue
-            length = (control >> 5) + 2
-            if length == 9:
+                if at >= end:
+                    break
+                control = data[at]
+                if control < _LITERALS_MAX:
+                    continue
+            length = lengths[control]
+            if control >= _LONG:
                 at += 1
                 length += data[at]
-            start = made - ((control & 31) << 8 | data[at + 1]) - 1
+            back = reaches[control] + data[at + 1]
             at += 2
+            start = len(out) - back
             if start < 0:
                 raise ValueError("compressed string refers to what is before it")
-            made += length
-            piece = out[start : start + length]
-            if len(piece) < length:
-                piece = (piece * (length // len(piece) + 1))[:length]
-            out += piece
+            if length <= back:
+                out += out[start : start + length]
+            else:
+                out += (out[start:] * (length // back + 1))[:length]
+            if start > size:  # longer than it should be: no need to see how much
+                break
     except IndexError:
         raise ValueError("compressed string ends early") from None
-    if at != len(data) or made != size or len(out) != size:
+    if at != end or len(out) != size:
         raise ValueError("compressed string has another size than it says")
     return bytes(out)
 

@@ -118,9 +118,9 @@ class Manifest:
         old = tuple(part._replace(kind=HISTORY) for part in reversed(self.increments[:cut]))
         return replace(self, increments=self.increments[cut:], history=old + self.history)
 
-    def without_history(self) -> Manifest:
-        """The files to be deleted are deleted."""
-        return replace(self, history=())
+    def with_history(self, left: tuple[Part, ...]) -> Manifest:
+        """Of the files to be deleted these are left."""
+        return replace(self, history=left)
 
     # The file
 

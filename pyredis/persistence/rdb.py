@@ -104,16 +104,18 @@ class ModuleAux(NamedTuple):
     offset: int = 0
 
 
-class Strings(NamedTuple):
-    """A run of keys that hold strings, without marks of use, and the expiries of some of them."""
+class Run(NamedTuple):
+    """Keys in a row that have no marks of use, and the expiries of some of them."""
 
-    pairs: dict[bytes, bytes | int]
+    values: dict[bytes, Value]
     expires_ms: dict[bytes, int]
     offset: int = 0
 
 
 class Key(NamedTuple):
-    """A key. ``value`` is None for an empty collection, which old servers could leave behind.
+    """A key by itself.
+
+    ``value`` is None for an empty collection, which old servers could leave behind.
 
     With details also the type that the file gives, the bytes its record takes, and for a value
     of a module, which cannot be read, the module's id.
@@ -136,6 +138,4 @@ class End(NamedTuple):
     checksum: int
 
 
-Event = (
-    Header | Aux | SelectDb | ResizeDb | SlotInfo | FunctionCode | ModuleAux | Strings | Key | End
-)
+Event = Header | Aux | SelectDb | ResizeDb | SlotInfo | FunctionCode | ModuleAux | Run | Key | End

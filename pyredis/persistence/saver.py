@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pyredis.gates import unsaved
 from pyredis.persistence.aof_loading import AofLoading
 from pyredis.persistence.dataset import Dataset
-from pyredis.persistence.loading import LoadError, Loading
+from pyredis.persistence.loading import LoadError, Loading, tell_done
 from pyredis.persistence.store import StoreError, store
 from pyredis.persistence.writer import Marks, Options, write
 from pyredis.ports import ChildEnd, Disk, Report
@@ -84,6 +84,10 @@ class Saver:
     def changes(self) -> int:
         """What has changed since the last good save."""
         return self.engine.ks.dirty - self._covered
+
+    def forget_changes(self) -> None:
+        """The data are those of the log: as far as counting goes there is nothing to save."""
+        self._covered = self.engine.ks.dirty
 
     @property
     def now_s(self) -> int:
@@ -164,7 +168,8 @@ class Saver:
 
     def flushed(self) -> None:
         """All data are gone, so the file must not bring them back at the next start."""
-        self.kill_child()
+        if self.in_progress:
+            self.engine.child.kill()
         if self.engine.config.save and self.disk is not None:
             self.write_file()
 
@@ -212,6 +217,12 @@ class Saver:
             "Errors trying to shut down the server. Check the logs for more information.",
         )
         raise Error("ERR Errors trying to SHUTDOWN. Check logs.")
+
+    def drop_temporary(self) -> None:
+        """Take away what this process itself has begun to write: it ends here and now."""
+        if self.disk is not None:
+            with contextlib.suppress(OSError):
+                self.disk.remove(_temporary(self.engine.host.process_id))
 
     def _need_disk(self) -> Disk:
         if self.disk is None:
@@ -422,6 +433,8 @@ class Saver:
                 self.keys_expired = loading.keys_expired
                 self.engine.aof.loaded(loading)
                 self.engine.aof.open()
+            else:
+                self.engine.aof.catch_up()
         return pause_s
 
     def reload(self, save: bool = True, flush: bool = True, merge: bool = False) -> None:
@@ -475,10 +488,7 @@ class Saver:
             dataset.merge(self.engine.ks)
         self.keys_loaded = dataset.keys
         self.keys_expired = dataset.expired
-        self.engine.log(
-            "notice",
-            f"Done loading RDB, keys loaded: {dataset.keys}, keys expired: {dataset.expired}.",
-        )
+        tell_done(self.engine, dataset)
         return dataset
 
 

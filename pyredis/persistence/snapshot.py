@@ -269,6 +269,13 @@ def private_bytes() -> int:
     return 0
 
 
+def _give_way() -> None:
+    """Never take the core from the server in the middle of its work, where they share one."""
+    if hasattr(os, "SCHED_BATCH"):
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
 def _run(
     job: Job,
     title: str,
@@ -284,6 +291,7 @@ def _run(
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+        _give_way()
         on_child(title)
         if job(os.getpid(), reporter):
             reporter.finish("RDB" if "rdb" in title else "AOF rewrite")

@@ -134,7 +134,10 @@ def _decode_node(first_id: int, data: bytes) -> Node:
     try:
         return _parse_node(first_id, listpack.decode(data))
     except (IndexError, StopIteration):
-        raise ValueError("stream node that ends within an entry") from None
+        reason = "stream node that ends within an entry"
+    except ValueError as error:
+        reason = str(error)
+    raise ValueError(f"Stream listpack integrity check failed: {reason}") from None
 
 
 def _parse_node(first_id: int, entries: list[bytes]) -> Node:
@@ -204,7 +207,7 @@ def _decode_group(source: Source, stream: Stream, version: int) -> Group:
     for _ in range(source.count(10)):
         name = source.string()
         if name in group.consumers:
-            raise ValueError("stream group with two consumers of the same name")
+            raise ValueError("Duplicate stream consumer detected")
         consumer = group.consumers[name] = Consumer(name, _read_time(source))
         consumer.active_ms = _read_time(source) if version > 2 else consumer.seen_ms
         for _ in range(source.count(_ID_BYTES)):

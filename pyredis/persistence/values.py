@@ -33,7 +33,7 @@ from pyredis.persistence.legacy import (
     encode_intset,
 )
 from pyredis.persistence.streams import decode_stream, encode_stream
-from pyredis.types.doubles import format_double, parse_double
+from pyredis.types.doubles import format_double, parse_double, parse_doubles
 from pyredis.types.hashes import Hash
 from pyredis.types.lists import List
 from pyredis.types.sets import HASHTABLE, INTSET, LISTPACK, Set, is_integer
@@ -80,6 +80,20 @@ _UNREADABLE: Final = {
     22: "hashes with field expiry of a pre-release",
     23: "hashes with field expiry of a pre-release",
 }
+
+_BLOCKS: Final = {
+    HASH_ZIPMAP: "Zipmap",
+    LIST_ZIPLIST: "List ziplist",
+    SET_INTSET: "Intset",
+    ZSET_ZIPLIST: "Zset ziplist",
+    HASH_ZIPLIST: "Hash ziplist",
+    LIST_OF_ZIPLISTS: "Ziplist",
+    HASH_LISTPACK: "Hash listpack",
+    ZSET_LISTPACK: "Zset listpack",
+    LIST_OF_NODES: "Listpack",
+    SET_LISTPACK: "Set listpack",
+    HASH_TTLS_LISTPACK: "Hash listpack",
+}  # as Redis' log has it
 
 _PLAIN, _PACKED = 1, 2  # the two kinds of nodes in LIST_OF_NODES
 _NODE_BYTES: Final = 8192
@@ -283,7 +297,13 @@ def decode_value(kind: int, source: Source, limits: Limits) -> Value | None:
     if decoder is None:
         what = _UNREADABLE.get(kind)
         raise ValueError(f"{what} cannot be read" if what else f"unknown value type {kind}")
-    return decoder(source, limits)
+    try:
+        return decoder(source, limits)
+    except ValueError as error:
+        block = _BLOCKS.get(kind)
+        if block is None:
+            raise
+        raise ValueError(f"{block} integrity check failed: {error}") from None
 
 
 def _decode_list(source: Source, limits: Limits) -> List | None:
@@ -299,7 +319,10 @@ def _decode_list_of_ziplists(source: Source, limits: Limits) -> List | None:
 
 
 def _decode_list_of_nodes(source: Source, limits: Limits) -> List | None:
-    return _join((_decode_list_node(source) for _ in range(source.count(2))), limits)
+    count = source.count(2)
+    if count == 1:
+        return _list_of(_decode_list_node(source), limits)
+    return _join((_decode_list_node(source) for _ in range(count)), limits)
 
 
 def _decode_list_node(source: Source) -> list[bytes]:
@@ -308,7 +331,7 @@ def _decode_list_node(source: Source) -> list[bytes]:
     if kind == _PACKED:
         return listpack.decode(data)
     if kind == _PLAIN:
-        return [data]
+        return [data] if data else []
     raise ValueError(f"list node of unknown kind {kind}")
 
 
@@ -387,18 +410,16 @@ def _hash_of(found: list[bytes], limits: Limits) -> Hash | None:
 
 
 def _fields(found: list[bytes]) -> dict[bytes, bytes]:
-    names, values = found[0::2], found[1::2]
-    if len(names) != len(values):
-        raise ValueError("hash with a field that has no value")
-    fields = dict(zip(names, values, strict=True))
-    if len(fields) != len(names):
-        raise ValueError("hash with a field twice")
+    turns = iter(found)
+    fields = dict(zip(turns, turns, strict=False))
+    if 2 * len(fields) != len(found):
+        what = "that has no value" if len(found) % 2 else "twice"
+        raise ValueError(f"hash with a field {what}")
     return fields
 
 
 def _decode_zset(source: Source, limits: Limits) -> ZSet | None:
-    members, scores = source.scored(source.length())
-    return _zset_of(members, scores, limits, limits.zset_max_listpack_value)
+    return _zset_of(*source.scored(source.length()), limits)
 
 
 def _decode_zset_text(source: Source, limits: Limits) -> ZSet | None:
@@ -407,7 +428,7 @@ def _decode_zset_text(source: Source, limits: Limits) -> ZSet | None:
     for _ in range(source.count(2)):
         members.append(source.string())
         scores.append(_text_score(source))
-    return _zset_of(members, scores, limits, limits.zset_max_listpack_value)
+    return _zset_of(members, scores, limits)
 
 
 def _text_score(source: Source) -> float:
@@ -418,31 +439,37 @@ def _text_score(source: Source) -> float:
 
 
 def _decode_zset_ziplist(source: Source, limits: Limits) -> ZSet | None:
-    return _zset_of_entries(decode_ziplist(source.string()), limits)
+    return _zset_of_entries([*decode_ziplist(source.string())], limits)
 
 
 def _decode_zset_listpack(source: Source, limits: Limits) -> ZSet | None:
-    return _zset_of_entries(listpack.decode(source.string()), limits)
+    return _zset_of_entries(listpack.decode_entries(source.string()), limits)
 
 
-def _zset_of_entries(found: list[bytes], limits: Limits) -> ZSet | None:
-    members, scores = found[0::2], found[1::2]
-    if len(members) != len(scores):
+def _zset_of_entries(found: list[listpack.Entry], limits: Limits) -> ZSet | None:
+    if len(found) % 2:
         raise ValueError("sorted set with a member that has no score")
-    longest = max(map(len, members), default=0)  # a block stays one whatever is in it
-    return _zset_of(members, list(map(parse_double, scores)), limits, longest)
+    members, entries = listpack.texts(found[0::2]), found[1::2]
+    if bytes in map(type, entries):
+        scores = parse_doubles(listpack.texts(entries))
+    else:
+        scores = list(map(float, entries))
+    # A block stays one whatever is in it, as long as it is short enough.
+    return _zset_taking(members, scores, len(members) > limits.zset_max_listpack_entries)
 
 
-def _zset_of(
-    members: list[bytes], scores: list[float], limits: Limits, length_max: int
-) -> ZSet | None:
+def _zset_of(members: list[bytes], scores: list[float], limits: Limits) -> ZSet | None:
     if any(map(isnan, scores)):
         raise ValueError("sorted set with a score that is not a number")
     skiplist = (
         len(members) > limits.zset_max_listpack_entries
-        or max(map(len, members), default=0) > length_max
+        or max(map(len, members), default=0) > limits.zset_max_listpack_value
     )
-    if not skiplist:
+    return _zset_taking(members, scores, skiplist)
+
+
+def _zset_taking(members: list[bytes], scores: list[float], skiplist: bool) -> ZSet | None:
+    if not skiplist and 0.0 in scores:
         scores = [score + 0.0 for score in scores]  # turns -0.0 into 0.0
     pairs = dict(zip(members, scores, strict=True))
     if len(pairs) != len(members):

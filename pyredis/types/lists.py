@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from itertools import islice, repeat
+from itertools import islice
 from operator import indexOf
 from typing import TYPE_CHECKING, Final
 
@@ -72,11 +72,7 @@ def entry_bytes(value: bytes) -> int:
 
 def entries_bytes(values: Sequence[bytes]) -> int:
     """What all these entries take. Where all are short texts, as is common, that is quick."""
-    if (
-        max(map(len, values), default=0) < 64
-        and not any(map(bytes.isdigit, values))
-        and not any(map(bytes.startswith, values, repeat(b"-")))
-    ):
+    if values and min(values) >= b":" and max(map(len, values)) < 64:  # ":" comes behind "9"
         return sum(map(len, values)) + 2 * len(values)
     return sum(map(entry_bytes, values))
 
@@ -303,6 +299,16 @@ class List:
         self.size = _EMPTY_BYTES + sum(map(entry_bytes, self.items))
         self._shrink((), fill)
 
+    def make_room(self, value: bytes, fill: int) -> None:
+        """Go over if one more value would make it necessary, whether it comes or not."""
+        if self.size is not None and isinstance(self.items, list):
+            self._go_over(self.size + len(value), len(self.items) + 1, fill)
+
+    def _go_over(self, size: int, count: int, fill: int) -> None:
+        bytes_max, count_max = limits(fill)
+        if size > bytes_max or count > count_max:
+            self.items = deque(self.items)
+
     def _grow(self, values: Sequence[bytes], fill: int) -> None:
         """Accounts for values that are about to be added."""
         if self.payload is not None:
@@ -319,9 +325,7 @@ class List:
         items = self.items
         count = len(items) + len(values)
         if isinstance(items, list) and (fill >= 0 or size + raw > _NODE_BYTES[0]):
-            bytes_max, count_max = limits(fill)
-            if size + raw > bytes_max or count > count_max:
-                self.items = deque(items)
+            self._go_over(size + raw, count, fill)
         if count > LONG and type(self.items) is deque:
             self.size = None
         else:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from pyredis.persistence.aof_commands import commands_for, write
 from pyredis.persistence.aof_load import AofReader
-from pyredis.persistence.aof_rewrite import commands_for, write
 from tests.support import EngineClient
 
 
