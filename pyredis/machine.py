@@ -17,14 +17,17 @@ Links that others open belong to sessions: what comes in by them are commands.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from pyredis.session import Address
 
 
 class Connected(NamedTuple):
     """A link is open: what was asked for by ``Connect`` has succeeded."""
 
     link: int
-    local_host: str = ""
+    address: Address | None = None  # of both ends, as far as the driver knows
 
 
 class Received(NamedTuple):
@@ -69,7 +72,19 @@ class Close(NamedTuple):
     link: int
 
 
-Action = Connect | Send | Close
+class Hold(NamedTuple):
+    """Read no more from a link: what comes waits, in the end with the sender. Not answered."""
+
+    link: int
+
+
+class Resume(NamedTuple):
+    """Read again from a link that was held. Not answered."""
+
+    link: int
+
+
+Action = Connect | Send | Close | Hold | Resume
 
 
 class Machine(Protocol):

@@ -19,7 +19,17 @@ from typing import Any
 from pyredis.config import Config
 from pyredis.config_types import PrimaryAddress
 from pyredis.engine import Engine
-from pyredis.machine import Close, Connect, Connected, Event, Lost, Received, Send
+from pyredis.machine import (
+    Action,
+    Connect,
+    Connected,
+    Event,
+    Hold,
+    Lost,
+    Received,
+    Resume,
+    Send,
+)
 from pyredis.ports import ManualClock
 from pyredis.replication.node import Replication
 from pyredis.resp import encode_command
@@ -44,6 +54,7 @@ class Wire:
         self.up: deque[bytes] = deque()
         self.down: deque[bytes] = deque()
         self.held = False  # bytes pile up on the way
+        self.unread = False  # the opener reads nothing, and bytes for it wait
         self.sent_up = b""
         self.sent_down = b""  # all bytes that the server has sent
         self.room: int | None = None  # how much more arrives downwards, if that is limited
@@ -290,7 +301,7 @@ class Group:
 
     # Wires
 
-    def perform(self, member: Member, action: Connect | Send | Close) -> None:
+    def perform(self, member: Member, action: Action) -> None:
         if isinstance(action, Connect):
             self._open(member, action)
             return
@@ -299,6 +310,8 @@ class Group:
                 if isinstance(action, Send):
                     wire.up.append(action.data)
                     wire.sent_up += action.data
+                elif isinstance(action, Hold | Resume):
+                    wire.unread = isinstance(action, Hold)
                 else:
                     self.cut_wire(wire, told_by=member)
 
@@ -323,7 +336,8 @@ class Group:
         wire = session.wire = Wire(member, action.link, server, session)
         wire.room = self.room
         self.wires.append(wire)
-        member.deliver(Connected(action.link, member.host))
+        ends = Address(session.address.local, session.address.peer, 3)
+        member.deliver(Connected(action.link, ends))
 
     def wires_of(self, member: Member) -> list[Wire]:
         return [each for each in self.wires if member in (each.opener, each.server)]
@@ -401,7 +415,7 @@ class Group:
             if wire.up and wire in self.wires:
                 self._up(wire)
                 moved = True
-            if wire.down and wire in self.wires and wire.room != 0:
+            if wire.down and wire in self.wires and wire.room != 0 and not wire.unread:
                 self._down(wire)
                 moved = True
         for member in self.members:

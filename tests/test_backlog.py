@@ -40,6 +40,31 @@ def test_it_holds_as_much_as_promised_and_hardly_more(size: int, pieces: list[by
     total = sum(map(len, pieces))
     assert backlog.length >= min(size, total)
     assert backlog.length < size + max(map(len, pieces))
+    assert backlog.length <= 2 * size
+
+
+@given(
+    size=st.integers(1, 100),
+    pieces=st.lists(_DATA, min_size=1),
+    more=st.lists(_DATA),
+    pinned=st.integers(1, 200),
+)
+def test_what_is_pinned_stays_until_it_is_released(
+    size: int, pieces: list[bytes], more: list[bytes], pinned: int
+) -> None:
+    backlog = Backlog(size, 0)
+    for piece in pieces:
+        backlog.append(piece)
+    held = backlog.holds(pinned)
+    backlog.pin(pinned)
+    for piece in more:
+        backlog.append(piece)
+        backlog._check()
+    if held:
+        assert backlog.since(pinned) == b"".join((*pieces, *more))[pinned - 1 :]
+    backlog.pin(None)
+    backlog._check()
+    assert backlog.length <= 2 * size
 
 
 def test_the_next_byte_may_be_asked_for_and_no_later_one() -> None:

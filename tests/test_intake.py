@@ -75,11 +75,21 @@ def test_cut_anywhere_it_keeps_what_it_had(load: str, send: str, at: int) -> Non
 
 def test_old_data_are_served_while_new_ones_come() -> None:
     group = Group()
-    primary, replica = about_to_copy(group, "swapdb")
-    primary.children.room = 1000
-    replica.follow(primary)
-    assert replica.info("persistence")["async_loading"] == "1"
-    assert replica.info("persistence")["loading"] == "0"
+    primary, replica = group.pair(repl_backlog_size="16kb", repl_diskless_load="swapdb")
+    primary("SET", "old", "1")
+    group.refusing.add("primary")
+    group.cut(replica, primary)
+    primary("DEL", "old")
+    for number in range(40):
+        primary("SET", f"big{number}", random.Random(number).randbytes(1000))
+    group.refusing.clear()
+    primary.children.room = 10_000
+    group.wait(1000)
+    info = replica.info("persistence")
+    assert (info["async_loading"], info["loading"]) == ("1", "0")
+    assert 0 < int(info["loading_loaded_bytes"]) <= 10_000
+    assert 0 < float(info["loading_loaded_perc"]) <= 100
+    assert replica("CONFIG", "SET", "repl-diskless-load", "disabled").startswith(b"LOADING")
     assert replica("GET", "old") == b"1"
     assert replica("SET", "old", "2").startswith(b"READONLY")
     assert replica("REPLICAOF", "NO", "ONE") == b"LOADING Redis is loading the dataset in memory"
@@ -93,6 +103,19 @@ def test_old_data_are_served_while_new_ones_come() -> None:
     assert replica("EXISTS", "old") == 0
     assert watcher("EXEC") != [b"1"]
     assert replica.info("persistence")["async_loading"] == "0"
+
+
+def test_data_of_another_history_are_not_served_but_kept() -> None:
+    group = Group()
+    primary, replica = about_to_copy(group, "swapdb")
+    primary.children.room = 1000
+    replica.follow(primary)
+    info = replica.info("persistence")
+    assert (info["async_loading"], info["loading"]) == ("0", "1")
+    assert replica("GET", "old").startswith(b"LOADING")
+    group.refusing.add("primary")
+    group.cut(replica, primary)
+    assert replica("GET", "old") == b"1"
 
 
 @pytest.mark.parametrize("load", ["disabled", "on-empty-db"])

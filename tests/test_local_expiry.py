@@ -56,6 +56,23 @@ def test_an_expired_key_that_is_written_to_here_begins_anew() -> None:
     assert replica("TTL", "a") == -1
 
 
+def test_writers_delete_what_is_past_its_time_and_readers_do_not() -> None:
+    group = Group()
+    primary, replica = group.pair(replica_read_only="no")
+    primary("DEBUG", "SET-ACTIVE-EXPIRE", 0)
+    primary("MSET", "a", 1, "b", 1)
+    for key in "ab":
+        primary("PEXPIRE", key, 10)
+    group.wait(100)
+    assert replica("GET", "a") is None
+    assert replica("DBSIZE") == 2
+    assert replica("PERSIST", "a") == 0
+    assert replica("EXPIRE", "b", 100) == 0
+    assert replica("DBSIZE") == 0
+    assert replica.info("stats")["expired_keys"] == "2"
+    assert primary("DBSIZE") == 2
+
+
 def test_a_read_only_replica_and_a_primary_remember_nothing() -> None:
     group = Group()
     primary, replica = writable_pair(group)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyredis.configfile import rewrite
+from pyredis.resp import encode_command
 from tests.group import Client, Group, Member
 from tests.test_primary import fill
 
@@ -66,6 +68,27 @@ def test_the_old_primary_comes_back_as_a_replica() -> None:
     assert primary("GET", "a") == b"1"
     assert primary.digest() == second.digest() == first.digest()
     assert syncs(primary, first, second) == (2, 2)
+
+
+def test_a_pause_on_a_replica_holds_up_its_primary_too() -> None:
+    group = Group()
+    primary, replica = group.pair()
+    other = replica.connect()
+    replica("CLIENT", "PAUSE", 100_000, "WRITE")
+    offset = replica.engine.replication.history.offset
+    for value in ("1", "2"):
+        primary("SET", "a", value)
+        group.settle()
+    assert other("GET", "a") is None
+    assert replica.engine.replication.history.offset == offset
+    sent = primary.engine.replication.history.offset
+    assert b"slave_read_repl_offset:%d" % sent in other("INFO", "replication")
+    other("CLIENT", "UNPAUSE")
+    assert other("GET", "a") == b"2"
+    assert replica.engine.replication.history.offset == sent
+    primary("SET", "a", "3")
+    group.settle()
+    assert other("GET", "a") == b"3"
 
 
 def test_what_the_old_primary_wrote_alone_is_given_up() -> None:
@@ -487,8 +510,8 @@ def test_links_can_be_listed_and_killed() -> None:
     assert " flags=S " in line
     (line,) = replica("CLIENT", "LIST", "TYPE", "master").decode().splitlines()
     assert " flags=M " in line
-    assert "addr=10.0.0.1:6379" in line
     wire = group.wire(replica, primary)
+    assert f"addr=10.0.0.1:6379 laddr={wire.session.address.peer} fd=3 " in line
     assert primary("CLIENT", "KILL", "TYPE", "replica") == 1
     assert wire not in group.wires
     group.wait_for_links()
@@ -497,6 +520,21 @@ def test_links_can_be_listed_and_killed() -> None:
     assert wire not in group.wires
     group.wait_for_links()
     assert syncs(primary) == (1, 2)
+
+
+def test_monitors_of_a_replica_see_the_stream() -> None:
+    group = Group()
+    primary, replica = group.pair()
+    monitor = replica.connect()
+    monitor("MONITOR")
+    primary.client.pipeline("SET a 1", "MULTI", "INCR a", "INCR a", "EXEC", "GET a")
+    seen = [line.decode().split(" ", 1)[1] for line in monitor.replies()]
+    words = ['"SELECT" "0"', '"SET" "a" "1"', '"MULTI"', '"INCR" "a"', '"INCR" "a"', '"EXEC"']
+    assert seen == [f"[0 10.0.0.1:6379] {each}" for each in words]
+    monitor("RESET")
+    primary("SET", "a", "1")
+    assert monitor.replies() == []
+    assert replica("GET", "a") == b"1"
 
 
 def test_announced_addresses() -> None:
@@ -603,7 +641,7 @@ def test_flushes_and_functions() -> None:
     fill(top)
     code = "#!lua name=l\nredis.register_function('f', function() return 1 end)"
     top("FUNCTION", "LOAD", code)
-    assert bottom("FCALL_RO", "f", 0).startswith(b"ERR Can not execute a script with write flag")
+    assert bottom("FCALL_RO", "f", 0).startswith(b"READONLY ")
     top("FLUSHDB")
     assert middle.digest() == bottom.digest() == top.digest()
     top("FLUSHALL", "ASYNC")
@@ -667,6 +705,43 @@ def test_a_role_that_changes_inside_a_transaction() -> None:
     group.wait_for_links()
     assert primary("EXISTS", "lost") == 0
     assert primary.digest() == replica.digest()
+
+
+def stream(member: Member, wire: bytes) -> None:
+    """Have the replicas get these bytes, whatever they are."""
+    member.batch(lambda: member.node.primary.pass_on(wire))
+    member.group.settle()
+
+
+def test_a_stream_that_is_out_of_step_costs_a_full_copy() -> None:
+    group = Group()
+    primary, replica = group.pair()
+    stream(primary, b"\r\n" + encode_command((b"SET", b"a", b"1")))
+    assert replica("GET", "a") == b"1", "an empty line is a sign of life"
+    stream(primary, b"SET b 1\r\n")
+    assert replica.said("Master using the inline protocol. Desync?")
+    group.wait_for_links()
+    assert replica("EXISTS", "b") == 0
+    assert syncs(primary) == (2, 0)
+
+
+def test_scripts_in_the_stream_of_an_old_primary_may_write() -> None:
+    group = Group()
+    primary, replica = group.pair()
+    for number, head in enumerate((b"", b"#!lua\n")):
+        script = head + b"return redis.call('SET', KEYS[1], ARGV[1])"
+        stream(primary, encode_command((b"EVAL", script, b"1", b"k%d" % number, b"v")))
+    assert replica("MGET", "k0", "k1") == [b"v", b"v"]
+    assert replica("EVAL", script, 1, "k0", "w").startswith(b"READONLY")
+
+
+def test_the_stream_waits_for_nothing() -> None:
+    group = Group()
+    primary, replica = group.pair()
+    for words in (b"BLPOP l 0", b"XREAD BLOCK 0 STREAMS s $", b"SET a 1"):
+        stream(primary, encode_command(words.split()))
+    assert replica("GET", "a") == b"1"
+    assert replica.position == primary.position
 
 
 def test_itself_and_circles_come_to_nothing_and_can_be_undone() -> None:
@@ -739,6 +814,26 @@ def test_a_rewritten_configuration_names_the_primary() -> None:
     assert "replicaof 10.0.0.1 6379" in rewrite([], config)
     replica("REPLICAOF", "NO", "ONE")
     assert "replicaof" not in rewrite(["replicaof 10.0.0.1 6379"], config)
+
+
+@pytest.mark.parametrize("who", [0, 1], ids=["primary", "replica"])
+def test_a_busy_script_is_not_taken_for_silence(who: int) -> None:
+    group = Group()
+    members = group.pair(repl_timeout=5, busy_reply_threshold=1)
+    slow = members[who]
+    killer = slow.connect()
+    ticks = itertools.count(0, 1_000_000)
+    slow.engine.clock_ns = lambda: next(ticks)
+
+    def poll() -> None:
+        slow.clock.advance(60_000)
+        slow.engine.feed(killer.session, b"SCRIPT KILL\r\n")
+
+    slow.engine.poll_clients = poll
+    assert b"Script killed" in slow("EVAL", "while true do end", 0)
+    group.wait(2000)
+    assert members[1].node.link_up
+    assert syncs(members[0]) == (1, 0)
 
 
 def test_a_killed_link_is_down_at_once() -> None:

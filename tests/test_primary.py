@@ -121,6 +121,7 @@ def test_replicas_that_ask_together_share_a_streamed_copy() -> None:
     group.wait_for_links()
     assert first.digest() == second.digest() == primary.digest()
     assert len(primary.children.jobs) == 1
+    assert primary.said("done reading from pipe, 2 replicas still up.")
 
 
 def test_enough_replicas_end_the_delay() -> None:
@@ -133,6 +134,20 @@ def test_enough_replicas_end_the_delay() -> None:
     second.follow(primary)
     group.wait(1100)
     assert len(primary.children.jobs) == 1
+    group.wait_for_links()
+
+
+def test_a_period_keeps_streamed_copies_apart() -> None:
+    group = Group()
+    primary = group.add("primary", repl_diskless_sync_period=60)
+    group.add("first").follow(primary)
+    group.wait_for_links()
+    for name in ("second", "third"):
+        group.add(name).follow(primary)
+        group.wait(25_000)
+    assert len(primary.children.jobs) == 1
+    group.wait(12_000)
+    assert len(primary.children.jobs) == 2
     group.wait_for_links()
 
 
@@ -172,6 +187,30 @@ def test_a_save_that_nobody_waits_for_is_of_no_use(settings: dict[str, str]) -> 
     primary.children.auto = True
     group.wait_for_links()
     assert len(primary.children.jobs) == 2
+    assert replica.digest() == primary.digest()
+
+
+@pytest.mark.parametrize("save", ["", "900 1"])
+def test_a_dump_that_no_replica_waits_for_any_more_is_given_up(save: str) -> None:
+    group = Group()
+    primary, first = held_pair(group, save=save, **DISK)
+    second = group.add("second")
+    second.follow(primary)
+    first("REPLICAOF", "NO", "ONE")
+    group.settle()
+    assert not primary.children.killed
+    second("REPLICAOF", "NO", "ONE")
+    group.settle()
+    assert bool(primary.children.killed) == (not save), "with save points it is wanted anyway"
+
+
+def test_flushall_gives_up_a_streamed_copy() -> None:
+    group = Group()
+    primary, replica = held_pair(group)
+    primary("FLUSHALL")
+    assert primary.children.killed
+    let_go(group, primary)
+    group.wait_for_links()
     assert replica.digest() == primary.digest()
 
 
@@ -361,6 +400,23 @@ def test_what_the_backlog_has_lost_costs_a_full_copy() -> None:
     assert (stats["sync_full"], stats["sync_partial_err"]) == ("2", "2")
 
 
+def test_what_one_waits_for_another_can_have() -> None:
+    group = Group()
+    primary, waiting = held_pair(group, repl_backlog_size="16kb", **DISK)
+    primary.children.auto = True
+    before = int(primary.info()["master_repl_offset"])
+    for _ in range(40):
+        primary("SET", "big", "x" * 1000)
+    assert int(primary.info()["repl_backlog_first_byte_offset"]) <= before + 1
+    assert primary.node.primary.backlog is not None
+    assert primary.node.primary.backlog.holds(before + 1)
+    let_go(group, primary)
+    group.wait_for_links()
+    assert waiting.digest() == primary.digest()
+    primary("SET", "big", "x" * 1000)
+    assert int(primary.info()["repl_backlog_histlen"]) < 20 << 10
+
+
 def test_the_backlog_can_be_resized() -> None:
     group = Group()
     primary, _ = group.pair()
@@ -424,6 +480,47 @@ def test_pings_count_and_newlines_do_not() -> None:
     assert b"\n\n" in wire.sent_down or wire.sent_down.endswith(b"\n")
     primary.children.auto = True
     group.wait_for_links()
+
+
+def test_what_a_replica_should_not_ask_is_told_to_the_log() -> None:
+    primary = Group().add("primary")
+    primary("SET", "a", "1")
+    asker = primary.connect()
+    assert asker("PSYNC", "id", "x") == b"ERR value is not an integer or out of range"
+    assert primary.said("asks for synchronization but with a wrong offset")
+    asker.send("PSYNC", "id", "-1")
+    asker.send("GET", "a")
+    assert primary.said(
+        "== CRITICAL == This master is sending an error to its replica: "
+        "'ERR Replica can't interact with the keyspace' after processing the command 'get'"
+    )
+
+
+def test_pings_come_at_equal_times_whoever_is_there() -> None:
+    group = Group()
+    primary = group.add("primary")
+    group.wait(5000)
+    replica = group.add("replica")
+    replica.follow(primary)
+    group.wait(3000)
+    assert primary.node.history.offset == 0
+    group.wait(3000)
+    assert primary.node.history.offset == len(PING)
+
+
+def test_a_replica_is_no_monitor_and_a_monitor_no_replica() -> None:
+    group = Group()
+    primary, replica = group.pair()
+    wire = group.wire(replica, primary)
+    wire.up.append(b"MONITOR\r\n")
+    group.settle()
+    assert wire in group.wires
+    assert not primary.engine.monitors
+    monitor = primary.connect()
+    assert monitor("MONITOR") == b"OK"
+    monitor.send("PSYNC", "?", "-1")
+    assert monitor.replies() == []
+    assert primary.info()["connected_slaves"] == "1"
 
 
 def test_select_is_said_when_the_database_changes_and_to_whoever_comes() -> None:

@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyredis.machine import Close, Connect, Connected, Lost, Received, Send, Tick
+from pyredis.machine import (
+    Close,
+    Connect,
+    Connected,
+    Hold,
+    Lost,
+    Received,
+    Resume,
+    Send,
+    Tick,
+)
 from pyredis.replication.effects import (
     Continue,
     Failed,
@@ -24,6 +34,7 @@ from pyredis.replication.effects import (
 )
 from pyredis.replication.replica import HANDSHAKE, TRANSITIONS, Replica, State
 from pyredis.resp import RequestReader
+from pyredis.session import Address
 
 REPLID = "a" * 39 + "1"
 OTHER = "b" * 39 + "2"
@@ -67,6 +78,7 @@ class Story:
         self.machine = Replica(self.facts)
         self.now_ms = START_MS
         self.link = 0
+        self.held = False  # nothing is read from the link
         self.logs: list[str] = []
         self.loads = True  # whether snapshots are put in place as soon as they are there
         self.out: list[object] = []
@@ -124,9 +136,14 @@ class Story:
             ):
                 assert isinstance(last, SnapshotData | Stream)
                 self.out[-1] = type(each)(last.data + each.data)
+            elif isinstance(each, Hold | Resume):
+                assert each.link == self.link
+                assert self.held != isinstance(each, Hold)
+                self.held = isinstance(each, Hold)
             else:
                 self.out.append(each)
                 if isinstance(each, Connect):
+                    self.held = False
                     self.link = each.link
                 if isinstance(each, SnapshotEnd) and self.loads:
                     self.take(self.machine.loaded(self.now_ms, True))
@@ -155,7 +172,7 @@ class Story:
 def test_a_full_sync_word_by_word() -> None:
     story = Story()
     assert story.follow().look() == [Connect(1, "primary", 6379)]
-    story.take(story.machine.step(START_MS, Connected(1, "10.0.0.1")))
+    story.take(story.machine.step(START_MS, Connected(1, Address("primary:6379", "10.0.0.1:5"))))
     assert story.look() == [PING]
     assert story.hear(b"+PONG\r\n") == [PORT, CAPA]
     assert story.hear(b"+OK\r\n") == []
@@ -452,12 +469,14 @@ def test_the_stream_is_held_back_while_a_snapshot_is_loaded() -> None:
     story.loads = False
     assert story.hear(b"cdeone") == [SnapshotData(b"cde"), SnapshotEnd()]
     assert story.machine.state is State.LOADING
+    assert story.held, "nothing more is read"
     assert story.hear(b"two") == []
     assert story.wait(2500) == ["newline", "newline"]
     assert story.wait(100_000) != [Close(1)]  # the primary's silence is our own fault now
     story.look()
     story.facts.offset = 7
     story.take(story.machine.loaded(story.now_ms, True))
+    assert not story.held
     assert story.look() == [("REPLCONF", "ACK", "7"), Stream(b"onetwo")]
     assert story.wait(1000) == [("REPLCONF", "ACK", "7")]
 
@@ -597,7 +616,7 @@ def test_whatever_happens_the_machine_keeps_its_word(happenings: list[str | byte
     """One link at a time, nothing asked of one that is gone, and always a next step."""
     machine, now_ms = Replica(Facts()), START_MS
     link: int | None = None
-    is_open = False
+    is_open = held = False
     for what in happenings:
         out: list[Outcome] = []
         if what == "follow":
@@ -625,12 +644,15 @@ def test_whatever_happens_the_machine_keeps_its_word(happenings: list[str | byte
         elif what == "lost" and link is not None:
             gone, link = link, None
             out = machine.step(now_ms, Lost(gone, "x"))
-        elif isinstance(what, bytes) and is_open and link is not None:
+        elif isinstance(what, bytes) and is_open and not held and link is not None:
             out = machine.step(now_ms, Received(link, what))
         for each in out:
             if isinstance(each, Connect):
                 assert link is None
-                link, is_open = each.link, False
+                link, is_open, held = each.link, False, False
+            elif isinstance(each, Hold | Resume):
+                assert each.link == link
+                held = isinstance(each, Hold)
             elif isinstance(each, Send):
                 assert each.link == link
                 assert is_open
@@ -641,6 +663,7 @@ def test_whatever_happens_the_machine_keeps_its_word(happenings: list[str | byte
         assert (machine.deadline() is None) == waits
         if machine.link_up:
             assert link is not None
+            assert not held
 
 
 def test_a_link_that_is_given_up_for_another_is_down_since_then() -> None:

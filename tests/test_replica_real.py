@@ -9,7 +9,17 @@ from contextlib import contextmanager
 
 import pytest
 
-from pyredis.machine import Close, Connect, Connected, Lost, Received, Send, Tick
+from pyredis.machine import (
+    Close,
+    Connect,
+    Connected,
+    Hold,
+    Lost,
+    Received,
+    Resume,
+    Send,
+    Tick,
+)
 from pyredis.replication.effects import (
     Continue,
     Failed,
@@ -95,8 +105,7 @@ class Follower:
             if isinstance(each, Connect):
                 sock = socket.create_connection((each.host, each.port), timeout=10)
                 self.sockets[each.link] = sock
-                host = sock.getsockname()[0]
-                self.perform(self.machine.step(self.now_ms, Connected(each.link, host)))
+                self.perform(self.machine.step(self.now_ms, Connected(each.link)))
             elif isinstance(each, Send):
                 self.sockets[each.link].sendall(each.data)
             elif isinstance(each, Close):
@@ -113,7 +122,7 @@ class Follower:
                 self.perform(self.machine.loaded(self.now_ms, True))
             elif isinstance(each, Stream):
                 self._apply(each.data)
-            else:
+            elif not isinstance(each, Hold | Resume):  # a snapshot is in place at once here
                 self.effects.append(each)
 
     def _apply(self, data: bytes) -> None:

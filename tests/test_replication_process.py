@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 import socket
 import subprocess
 import time
@@ -254,7 +255,9 @@ def test_client_lines_and_role(pair: tuple[Server, Server], shared: World) -> No
     assert role[2][0][:2] == [HOST.encode(), b"%d" % replica.port]
     assert own[:4] == [b"slave", HOST.encode(), primary.port, b"connected"]
     assert b" flags=S " in primary("CLIENT", "LIST", "TYPE", "replica")
-    assert b" flags=M " in replica("CLIENT", "LIST", "TYPE", "master")
+    line = replica("CLIENT", "LIST", "TYPE", "master")
+    assert b" flags=M " in line
+    assert re.search(rb" addr=127.0.0.1:%d laddr=127.0.0.1:\d+ fd=\d+ " % primary.port, line)
 
 
 # Tools that are replicas for a while
@@ -350,6 +353,28 @@ def test_a_chain_of_both_kinds(world: World) -> None:
     Load(nodes[1], 2).some(100)
     world.wait_in_sync(nodes[1], *nodes[2:])
     assert full_and_partial(*nodes[1:])[0] == 2
+
+
+@PAIRS
+def test_the_stream_waits_with_the_primary_while_a_snapshot_is_loaded(
+    world: World, kinds: tuple[str, str]
+) -> None:
+    primary = world.start(kinds[0], "--client-output-buffer-limit", "replica 0 0 0")
+    replica = world.start("ours", "--loading-process-events-interval-bytes", "4096")
+    primary("CONFIG", "SET", "repl-diskless-sync", "no")
+    Load(primary, expires=False).some(2000)
+    replica("CONFIG", "SET", "key-load-delay", "5000")
+    replica.follow(primary)
+    wait_until(lambda: replica.info("persistence")["loading"] == "1", 10, world.story)
+    for _ in range(60):
+        primary("SET", "big", b"x" * 500_000)
+    waiting = re.search(rb" omem=(\d+)", primary("CLIENT", "LIST", "TYPE", "replica"))
+    assert waiting is not None
+    assert int(waiting[1]) > 10_000_000, "the kernel takes some, and the replica one read"
+    assert replica.info("persistence")["loading"] == "1"
+    replica("CONFIG", "SET", "key-load-delay", "0")
+    world.wait_in_sync(primary, replica)
+    assert full_and_partial(primary) == (1, 0)
 
 
 @PAIRS

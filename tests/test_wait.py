@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyredis.sim.disk import SimDisk
+from tests.group import Group
 from tests.simserver import SimServer
 from tests.support import EngineClient, Twin
 
@@ -20,6 +21,18 @@ def test_wait_in_vain(client: EngineClient) -> None:
     assert client.replies() == []
     client.tick(1)
     assert client.replies() == [0]
+
+
+def test_wait_inside_a_transaction_that_writes() -> None:
+    group = Group()
+    primary, _ = group.pair()
+    for name, arguments in (("WAIT", "1 0"), ("WAITAOF", "0 1 0")):
+        reply = primary.client.pipeline("MULTI", "SET a 1", f"{name} {arguments}", "EXEC")[-1]
+        assert reply[1] in (0, [0, 0]), "what the transaction writes is on its way nowhere yet"
+    assert primary.client.pipeline("MULTI", "GET a", "WAIT 1 0", "EXEC")[-1] == [b"1", 1]
+    script = "redis.call('SET', 'a', 2) return redis.call('WAIT', 1, 0)"
+    assert primary("EVAL", script, 0) == 0
+    assert primary("EVAL", "return redis.call('WAITAOF', 0, 1, 0)", 0) == [0, 1]
 
 
 def test_waitaof(client: EngineClient) -> None:

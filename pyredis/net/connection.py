@@ -178,6 +178,11 @@ class TLSConnection(Connection):
             self.session.out[:] = held
 
 
+def joined(host: str, port: int) -> str:
+    """An address as CLIENT LIST has it."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def keep_alive(sock: socket.socket, interval_s: int) -> None:
     """Probe a silent peer after ``interval_s`` and give it up after about twice that."""
     if not interval_s:

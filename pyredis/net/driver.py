@@ -1,9 +1,9 @@
 """Links to other nodes: performs what the machines ask for, on real sockets.
 
-Shell. A machine asks with ``Connect``, ``Send`` and ``Close`` and hears ``Connected``,
-``Received`` and ``Lost`` (``machine.py`` is the contract). Each of these is told in a batch of
-its own, from a callback of the loop: never from inside ``perform``, which runs at the end of a
-batch and must not begin another.
+Shell. A machine asks with ``Connect``, ``Send``, ``Hold``, ``Resume`` and ``Close`` and hears
+``Connected``, ``Received`` and ``Lost`` (``machine.py`` is the contract). Each of these is told in
+a batch of its own, from a callback of the loop: never from inside ``perform``, which runs at the
+end of a batch and must not begin another.
 
 Names are resolved by the loop's resolver, which has threads of its own. All addresses of a name
 are tried in turn. What the kernel does not take at once is kept, without limit: links carry
@@ -26,10 +26,11 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from pyredis.machine import Action, Close, Connect, Connected, Event, Lost, Received
-from pyredis.net.connection import keep_alive
+from pyredis.machine import Action, Close, Connect, Connected, Event, Hold, Lost, Received, Send
+from pyredis.net.connection import joined, keep_alive
 from pyredis.net.poller import WRITABLE, Ready, best_poller
 from pyredis.net.tls import TLSError, client_context
+from pyredis.session import Address
 
 if TYPE_CHECKING:
     from pyredis.config import Config
@@ -71,8 +72,12 @@ class Driver:
                 if isinstance(action, Close):
                     del self._links[action.link]
                     link.close()
-                else:
+                elif isinstance(action, Send):
                     link.send(action.data)
+                elif isinstance(action, Hold):
+                    link.hold()
+                else:
+                    link.resume()
 
     def sockets(self) -> list[int]:
         """The descriptors of all links: what a child gives back."""
@@ -143,6 +148,7 @@ class Link:
         self._is_open = False  # connected, and with TLS the handshake is over
         self._is_lost = False
         self._is_deaf = False  # nothing can be sent any more
+        self._is_held = False  # nothing is read
 
     # Opening
 
@@ -230,7 +236,13 @@ class Link:
     def _opened(self) -> None:
         assert self._sock is not None
         self._is_open = True
-        self._driver.tell(Connected(self.number, self._sock.getsockname()[0]))
+        try:
+            peer, local = self._sock.getpeername(), self._sock.getsockname()
+        except OSError as error:  # ended before it was looked at
+            self._lose(_reason(error))
+            return
+        ends = Address(joined(*peer[:2]), joined(*local[:2]), self.fd)
+        self._driver.tell(Connected(self.number, ends))
 
     # Open
 
@@ -284,6 +296,20 @@ class Link:
             self._is_deaf = True
         if bool(unsent) != self._waits_for_room:
             self._waits_for_room = bool(unsent)
+            if not self._is_held:
+                self._driver.want_write(self, self._waits_for_room)
+
+    def hold(self) -> None:
+        """Leave what comes with the kernel, and in the end with the other side."""
+        if self._is_open and not self._is_lost and not self._is_held:
+            self._is_held = True
+            self._driver.unwatch(self)
+
+    def resume(self) -> None:
+        """Read again; that the link was lost meanwhile is told now."""
+        if self._is_held and not self._is_lost:
+            self._is_held = False
+            self._driver.watch(self)
             self._driver.want_write(self, self._waits_for_room)
 
     # Ending

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from pyredis.defects import story
 from pyredis.limits import check_output
-from pyredis.net.connection import Connection, TLSConnection, keep_alive
+from pyredis.net.connection import Connection, TLSConnection, joined, keep_alive
 from pyredis.net.driver import Driver
 from pyredis.net.listeners import Listener, ListenError, listen_tcp, listen_unix
 from pyredis.net.poller import WRITABLE, Ready, best_poller
@@ -337,6 +337,8 @@ class Server:
             if events & WRITABLE:
                 writable.append(connection)
         engine.aof.feed.flush()  # replies of the batch that goes on later leave now
+        if engine.exit_status is not None:
+            self._stop_listening()  # before anybody sees us go
         for connection in writable:
             if connection.session.wire is connection:
                 self._send(connection, writable=True)
@@ -382,6 +384,8 @@ class Server:
         """
         engine = self.engine
         engine.end_batch()
+        if engine.exit_status is not None:
+            self._stop_listening()  # before anybody sees us go
         for connection in writable:
             if connection.session.wire is connection:
                 self._send(connection, writable=True)
@@ -447,10 +451,14 @@ class Server:
 
     def _on_cron(self) -> None:
         self._cron = self.loop.call_later(1 / self.config.hz, self._on_cron)
-        self.engine.begin_batch()
-        start_ns = self.engine.clock_ns()
-        self.engine.cron()
-        self.engine.stats.cron_ns += self.engine.clock_ns() - start_ns
+        engine, stats = self.engine, self.engine.stats
+        start_ns = engine.clock_ns()
+        engine.begin_batch()
+        engine.cron()
+        spent_ns = engine.clock_ns() - start_ns
+        stats.cron_ns += spent_ns
+        stats.cycles += 1
+        stats.cycles_ns += spent_ns
         self._sweep_clients()
         self._finish()
 
@@ -479,7 +487,8 @@ class Server:
 
 
 def _may_time_out(session: Session) -> bool:
-    return not (session.channels or session.patterns or session.shard_channels or session.monitor)
+    # A replica may be silent for as long as its copy takes, and has a timeout of its own.
+    return session.kind == "normal" and not session.monitor
 
 
 def config_names(config: Config) -> list[str]:
@@ -505,13 +514,9 @@ def _address(sock: socket.socket, peer: object, listener: Listener) -> Address:
     except OSError:
         local_host, local_port = "?", 0
     return Address(
-        _joined(host, port),
-        _joined(local_host, local_port),
+        joined(host, port),
+        joined(local_host, local_port),
         sock.fileno(),
         tls=listener.tls,
         loopback=host == "::1" or host.startswith(("127.", "::ffff:127.")),
     )
-
-
-def _joined(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

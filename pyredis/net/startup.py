@@ -71,6 +71,7 @@ def load_data(
         for line in text.split("\n"):
             log("warning", line)
         if not isinstance(error, AofError):
+            log("warning", "Terminating server after rdb file reading failure.")
             log("warning", "Fatal error loading the DB, check server logs. Exiting.")
         on_failure()
 

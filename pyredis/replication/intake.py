@@ -5,7 +5,8 @@ Three ways, chosen when the first byte is announced (``repl-diskless-load``):
     to disk      the file is received, synced and loaded as at a start (clients get LOADING while
                  that lasts); when it has been found right it takes the place of the RDB file
     directly     what comes is read at once (``on-empty-db``, if there are no keys); LOADING, too
-    aside        the same (``swapdb``), but the old data are served until the new ones are whole
+    aside        the same (``swapdb``). If the new data continue the history of the old ones, those
+                 are served until the new ones are whole; otherwise LOADING, here too
 
 In all three the data are built aside and put in place by a few assignments once the end and the
 checksum are right. So whatever cuts the transfer, there are old data or new ones, never half.
@@ -41,14 +42,18 @@ def loads_directly(engine: Engine) -> bool:
 class Intake:
     """One snapshot. ``take`` its bytes, say ``end``, then ``step`` until there is a dataset."""
 
-    def __init__(self, engine: Engine, size: int) -> None:
-        """Raises IntakeError."""
+    def __init__(self, engine: Engine, size: int, same_history: bool) -> None:
+        """``same_history``: the old data are an earlier state of those that come.
+
+        Raises IntakeError.
+        """
         self._engine = engine
         self.size = size  # -1 if the primary does not know
         self.received_bytes = 0
         self.aside = engine.config.repl_diskless_load == "swapdb"
+        self.serves_old = self.aside and same_history  # meanwhile (INFO's async_loading)
         self.direct = loads_directly(engine)
-        self._loading: Loading | None = None
+        self.loading: Loading | None = None
         self._output: Output | None = None
         self._name = ""
         self._unsynced_bytes = 0
@@ -59,18 +64,13 @@ class Intake:
         else:
             self._begin_file()
 
-    @property
-    def serves_old(self) -> bool:
-        """Whether the old data are served meanwhile (INFO async_loading)."""
-        return self.aside
-
     def _begin_direct(self) -> None:
         engine = self._engine
         engine.log("notice", "MASTER <-> REPLICA sync: Loading DB in memory")
-        self._loading = Loading(engine)
-        self._loading.total_bytes = max(0, self.size)
-        if not self.aside:
-            engine.saver.loading_is(self._loading)
+        self.loading = Loading(engine)
+        self.loading.total_bytes = max(0, self.size)
+        if not self.serves_old:
+            engine.saver.loading_is(self.loading)
 
     def _begin_file(self) -> None:
         engine = self._engine
@@ -87,8 +87,8 @@ class Intake:
     def take(self, data: bytes) -> None:
         """The next bytes. Raises IntakeError."""
         self.received_bytes += len(data)
-        if self._loading is not None:
-            self._read(self._loading, data)
+        if self.loading is not None:
+            self._read(self.loading, data)
             return
         assert self._output is not None
         try:
@@ -118,7 +118,7 @@ class Intake:
     def end(self) -> None:
         """All bytes are there. Raises IntakeError."""
         self._whole = True
-        if self._loading is not None:
+        if self.loading is not None:
             return
         engine, saver = self._engine, self._engine.saver
         assert self._output is not None
@@ -137,12 +137,12 @@ class Intake:
                 f"{error.strerror}"
             ) from error
         engine.log("notice", "MASTER <-> REPLICA sync: Loading DB in memory")
-        self._loading = Loading(engine, file)
-        saver.loading_is(self._loading)
+        self.loading = Loading(engine, file)
+        saver.loading_is(self.loading)
 
     def step(self) -> Dataset | None:
         """Load for some milliseconds; the dataset, in place, once it is. Raises IntakeError."""
-        loading = self._loading
+        loading = self.loading
         if loading is None or not self._whole:
             return None
         saver = self._engine.saver
@@ -187,13 +187,14 @@ class Intake:
     def close(self) -> None:
         """It is over, well or not: what it has left is taken away."""
         saver = self._engine.saver
-        if self._loading is not None and saver.loading is self._loading:
+        if self.loading is not None and saver.loading is self.loading:
             saver.loading_is(None)
-        elif self._loading is not None:
-            self._loading.close()
+            self._engine.aof.catch_up()
+        elif self.loading is not None:
+            self.loading.close()
         if self._whole and not self.direct and not self._name:
             saver.remove_sync_file("obtained from the master")
-        self._loading = None
+        self.loading = None
         if self._output is not None:
             with contextlib.suppress(OSError):
                 self._output.close()

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Final
 
 from pyredis.config_types import PrimaryAddress
 from pyredis.gates import link_down, loading_aside, read_only
-from pyredis.machine import Close, Connect, Send, Tick
+from pyredis.machine import Close, Connect, Hold, Resume, Send, Tick
 from pyredis.replication.downstream import Phase
 from pyredis.replication.effects import (
     Continue,
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from pyredis.engine import Engine
     from pyredis.machine import Action, Event
     from pyredis.persistence.dataset import Dataset
+    from pyredis.persistence.loading import Loading
     from pyredis.replication.effects import Outcome
     from pyredis.session import Session
 
@@ -142,7 +143,8 @@ class Replication:
         self.actions: list[Action] = []
         self.on_role: Callable[[], None] = lambda: None
         self.unapplied_bytes = 0  # have come, but make no whole command or transaction yet
-        self._pending: list[bytes] = []  # these bytes
+        self._pending: list[bytes] = []  # these bytes ...
+        self._held: list[bytes] = []  # ... or some that wait for the end of a pause
         self._open_multi: object = None  # the transaction that they begin with
         self._db_index = 0  # what the stream had selected when the link was lost
         self._promised: tuple[str, int] | None = None  # the history of the snapshot on its way
@@ -232,7 +234,6 @@ class Replication:
         self.has_history = False
         self.primary.disconnect_all()
         self.primary.select_anew()
-        self.primary.ensure_backlog()
         self._set_role("master")
         self.apply_gates()
 
@@ -252,7 +253,10 @@ class Replication:
         """Whoever waits here waits in the wrong place: these clients are to find the right one."""
         engine = self.engine
         for session in list(engine.waiters.blocked):
-            if engine.serving.unblock(session, UNBLOCKED):
+            state = session.blocked
+            if state is not None and state.block.freed:
+                engine.serving.unblock(session)  # what it asked for has been done
+            elif engine.serving.unblock(session, UNBLOCKED):
                 engine.close(session)
 
     def apply_gates(self) -> None:
@@ -262,7 +266,7 @@ class Replication:
         engine.set_gate(read_only, is_replica and config.replica_read_only)
         stale = is_replica and not self.link_up and not config.replica_serve_stale_data
         engine.set_gate(link_down, stale)
-        engine.set_gate(loading_aside, self._intake is not None and self._intake.serves_old)
+        engine.set_gate(loading_aside, self.loads_aside is not None)
         self.local_expiry.follow()
 
     # The link to our primary
@@ -324,7 +328,7 @@ class Replication:
             kind = type(each)
             if kind is Stream:
                 self._apply(each.data)  # type: ignore[union-attr]
-            elif isinstance(each, Connect | Send | Close):
+            elif isinstance(each, Connect | Send | Hold | Resume | Close):
                 self.actions.append(each)
             elif isinstance(each, Log):
                 self.engine.log(each.level, each.text)
@@ -343,14 +347,36 @@ class Replication:
             elif isinstance(each, FailoverRefused):
                 self.failover.refused(each.reason)
 
+    def excuse(self, duration_ms: int) -> None:
+        """A script has kept us from listening for so long: nobody has been silent meanwhile."""
+        self.replica.last_io_ms += max(0, duration_ms)
+        for each in self.primary.replicas.values():
+            each.acked_ms += max(0, duration_ms)
+
     # The stream
 
     def _apply(self, data: bytes) -> None:
-        """Run what the primary sends, and pass it on when it is applied."""
-        session, engine = self.session, self.engine
-        if session is None:
+        """Run what the primary sends, unless it has to wait for the end of a pause."""
+        if self.session is None:
             return  # ended by what came before in the same batch
         self.received_bytes += len(data)
+        if self.engine.pause.active or self._held:
+            self._held.append(data)
+            self.unapplied_bytes += len(data)
+        else:
+            self._run(self.session, data)
+
+    def pause_over(self) -> None:
+        """Run what has come from the primary while nothing was to be written here."""
+        data = b"".join(self._held)
+        if self.session is not None and data and not self.engine.pause.active:
+            self._held.clear()
+            self.unapplied_bytes -= len(data)
+            self._run(self.session, data)
+
+    def _run(self, session: Session, data: bytes) -> None:
+        """Run a piece of the stream, and pass it on when it is applied."""
+        engine = self.engine
         errors = engine.stats.total_errors
         ks = engine.ks
         ks.ignore_expiry = True
@@ -414,21 +440,24 @@ class Replication:
         engine = self.engine
         assert self.address is not None
         host, port = self.address
-        session = engine.connect(Address(f"{host}:{port}", ""))
+        session = engine.connect(self.replica.address or Address(f"{host}:{port}", ""))
         engine.stats.connections -= 1
         session.from_primary = session.inner = True
         session.user = None
         session.authenticated = True
         session.restricted = False
+        session.reader.takes_inline = False  # a line is a sign that we are not in step
         session.db = engine.ks.dbs[min(self._db_index, len(engine.ks.dbs) - 1)]
         self.session = session
         self._pending.clear()
+        self._held.clear()
         self.unapplied_bytes = 0
         engine.refresh(session)
 
     def _drop_session(self) -> None:
         session, self.session = self.session, None
         self._pending.clear()
+        self._held.clear()
         self.unapplied_bytes = 0
         if session is not None:
             self._db_index = session.db.index
@@ -470,7 +499,9 @@ class Replication:
     def _begin_intake(self, size: int) -> None:
         self._close_intake()
         try:
-            self._intake = Intake(self.engine, size)
+            assert self._promised is not None
+            same_history = self._promised[0] == self.history.replid
+            self._intake = Intake(self.engine, size, same_history)
         except IntakeError as error:
             self._spoiled(error)
             return
@@ -550,6 +581,12 @@ class Replication:
         if intake is not None:
             intake.close()
             self.apply_gates()
+
+    @property
+    def loads_aside(self) -> Loading | None:
+        """The snapshot that is loaded while the old data are served, if there is one."""
+        intake = self._intake
+        return intake.loading if intake is not None and intake.serves_old else None
 
     @property
     def intake(self) -> Intake | None:

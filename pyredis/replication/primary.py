@@ -61,8 +61,10 @@ class Primary:
         self._selected = -1
         self._online: list[Session] = []
         self._holding: list[Downstream] = []
+        self._saves = False  # the saver's child works for replicas only
         self._alone_since_ms = engine.now_ms
-        self._pinged_ms = 0
+        self._pinged_ms = engine.now_ms
+        self._streamed_ms: int | None = None  # when the last streamed snapshot began
         self._period_ms = 0
         self._stream_child = False  # a child writes into the pipe
         self._pipe_ended = False
@@ -70,7 +72,7 @@ class Primary:
         self._made_file = False  # the RDB file is there for replicas alone, perhaps
         engine.saver.ended.append(self._snapshot_ended)
         engine.memory.reporters.append(lambda: self.backlog_bytes)
-        engine.memory.not_counted.append(lambda: self.buffer_bytes)
+        engine.memory.not_counted.append(lambda: self.buffer_bytes + self._excess_bytes)
         engine.config.subscribe(("repl-backlog-size",), self._resize)
         engine.config.subscribe(("appendonly",), self.subscribe)
         engine.config.subscribe(("min-replicas-to-write", "min-replicas-max-lag"), self.count_good)
@@ -82,7 +84,7 @@ class Primary:
 
     # The stream
 
-    def take(self, db_index: int, wire: bytes) -> None:
+    def take(self, db_index: int, wire: bytes, head: bytes = b"") -> None:
         """Commands of ours, for all replicas.
 
         Without a backlog there is no stream; the offset only counts, so that WAITAOF can tell
@@ -93,8 +95,8 @@ class Primary:
         else:
             if db_index != self._selected:
                 self._selected = db_index
-                wire = encode_command((b"SELECT", b"%d" % db_index)) + wire
-            self.pass_on(wire)
+                head += encode_command((b"SELECT", b"%d" % db_index))
+            self.pass_on(head + wire if head else wire)
         writer = self.engine.running
         if writer is not None:
             writer.write_offset = self.history.offset
@@ -248,6 +250,13 @@ class Primary:
             for each in everyone
             if each.phase is Phase.ONLINE and not each.starts_on_ack
         ]
+        self._pin()
+
+    def _pin(self) -> None:
+        """What is held for replicas that wait stays in the backlog: it costs nothing more."""
+        if self.backlog is not None:
+            most = max((each.held_bytes for each in self._holding), default=None)
+            self.backlog.pin(None if most is None else self.history.offset + 1 - most)
 
     def _find_snapshot(self, downstream: Downstream) -> None:
         """Join a snapshot that has begun, or begin one, or leave that to the cron."""
@@ -277,7 +286,9 @@ class Primary:
             log("notice", "Waiting for end of BGSAVE for SYNC")
         elif purpose == "sync":
             log("notice", "Current BGSAVE has socket target. Waiting for next BGSAVE for SYNC")
-        elif self._may_stream([downstream]) and config.repl_diskless_sync_delay:
+        elif self._may_stream([downstream]) and (
+            config.repl_diskless_sync_delay or self._streamed_lately()
+        ):
             log("notice", "Delay next BGSAVE for diskless SYNC")
         elif purpose:
             log(
@@ -314,6 +325,7 @@ class Primary:
                 self.forget(each.session)
             return
         self._made_file = self._made_file or not streams
+        self._saves = not streams
         for each in waiting:
             each.by_stream = streams
             self._promise(each, self.history.offset)
@@ -326,6 +338,11 @@ class Primary:
         """Whether their snapshot goes through the pipe. A part of the data must not be the file."""
         wanted = self.engine.config.repl_diskless_sync or waiting[0].wants != ALL
         return wanted and all("eof" in each.capabilities for each in waiting)
+
+    def _streamed_lately(self) -> bool:
+        """Whether the last streamed snapshot began less than repl-diskless-sync-period ago."""
+        period_ms = self.engine.config.repl_diskless_sync_period * 1000
+        return self._streamed_ms is not None and self.engine.now_ms - self._streamed_ms < period_ms
 
     def _start_stream(self, waiting: list[Downstream]) -> bool:
         engine = self.engine
@@ -346,6 +363,7 @@ class Primary:
             return False
         engine.log("notice", f"Background RDB transfer started by pid {process_id}")
         self._stream_child, self._pipe_ended, self._stream_well = True, False, None
+        self._streamed_ms = engine.now_ms
         engine.child.watch_stream(self._pump)
         return True
 
@@ -373,6 +391,11 @@ class Primary:
             if not data:
                 child.watch_stream(None)
                 self._pipe_ended = True
+                self.engine.log(
+                    "notice",
+                    "Diskless rdb transfer, done reading from pipe, "
+                    f"{len(takers)} replicas still up.",
+                )
                 break
             self.sent_bytes += len(data) * len(takers)
             for each in takers:
@@ -427,6 +450,7 @@ class Primary:
     def _snapshot_ended(self, well: bool) -> None:
         """The saver's child has ended: send the file to all who wait for it."""
         engine = self.engine
+        self._saves = False
         for each in list(self.replicas.values()):
             if each.phase is not Phase.WAIT_END or each.by_stream:
                 continue
@@ -518,7 +542,7 @@ class Primary:
         self.count_good()
         self.on_ack()
 
-    def misused(self, session: Session) -> None:
+    def misused(self, session: Session, reply: Any) -> None:
         """A replica has sent a command that is answered: answers and the stream do not mix."""
         downstream = session.replica
         command = session.last_command.name if session.last_command else "?"
@@ -527,6 +551,13 @@ class Primary:
             f"Replica generated a reply to command '{command}', disconnecting it: "
             f"{downstream.name if downstream is not None else '?'}",
         )
+        if isinstance(reply, Error):
+            self.engine.log(
+                "warning",
+                "== CRITICAL == This master is sending an error to its replica: "
+                f"'{reply.text.decode('utf-8', 'backslashreplace')}' after processing the command "
+                f"'{command}'",
+            )
         self.engine.close(session, "now")
 
     def forget(self, session: Session) -> None:
@@ -540,6 +571,11 @@ class Primary:
         self.engine.log("notice", f"Connection with replica {downstream.name} lost.")
         if not self.replicas:
             self._alone_since_ms = self.engine.now_ms
+        if self._saves and not any(each.phase is Phase.WAIT_END for each in self.replicas.values()):
+            self._saves = False
+            if not self.engine.config.save:
+                self.engine.log("notice", "No replica waits for the snapshot any more: killing it.")
+                self.engine.saver.kill_child()
         if downstream.by_stream and self._stream_child:
             if self._streamed():
                 self._pump()  # it may have been the one that all others waited for
@@ -606,8 +642,8 @@ class Primary:
             return
         self._period_ms = now_ms
         self._settle(now_ms)
+        self._ping(now_ms)
         if self.replicas:
-            self._ping(now_ms)
             self._drop_silent(now_ms)
             self.count_good()
         elif self.backlog is not None and engine.role == "master":
@@ -632,6 +668,8 @@ class Primary:
         """Have no instant in the future, if the clock was put back."""
         self._alone_since_ms = min(self._alone_since_ms, now_ms)
         self._pinged_ms = min(self._pinged_ms, now_ms)
+        if self._streamed_ms is not None:
+            self._streamed_ms = min(self._streamed_ms, now_ms)
         for each in self.replicas.values():
             each.acked_ms = min(each.acked_ms, now_ms)
             each.since_ms = min(each.since_ms, now_ms)
@@ -640,8 +678,8 @@ class Primary:
         engine = self.engine
         period_ms = engine.config.repl_ping_replica_period * 1000
         if engine.role == "master" and now_ms - self._pinged_ms >= period_ms:
-            self._pinged_ms = now_ms
-            if not engine.replication.hands_over:
+            self._pinged_ms = now_ms  # the beat goes on without replicas, as Redis' does
+            if self.replicas and not engine.replication.hands_over:
                 self.pass_on(PING)
         for each in self.replicas.values():
             if each.phase is Phase.WAIT_START or (
@@ -678,6 +716,8 @@ class Primary:
             enough = bool(most) and len(waiting) >= most
             if not enough and waited_ms < config.repl_diskless_sync_delay * 1000:
                 return
+            if self._streamed_lately():
+                return
         self._start_snapshot(waiting)
 
     def _resize(self) -> None:
@@ -691,8 +731,13 @@ class Primary:
 
     @property
     def buffer_bytes(self) -> int:
-        """What waits to be sent to replicas beyond what the backlog holds anyway."""
+        """What waits to be sent to replicas beyond what is held for them in the backlog."""
         return sum(
-            each.session.output_bytes() + each.session.unsent_bytes + each.held_bytes
+            each.session.output_bytes() + each.session.unsent_bytes
             for each in self.replicas.values()
         )
+
+    @property
+    def _excess_bytes(self) -> int:
+        """By how much the backlog is longer than it is set to, because of what it has to hold."""
+        return max(0, self.backlog_bytes - self.engine.config.repl_backlog_size)

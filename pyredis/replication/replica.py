@@ -13,9 +13,10 @@ wants a password may answer with an error. Authentication and the facts about us
 announced address, capabilities) go out in one write, their answers are read in order, and only a
 refused password ends the attempt. PSYNC then asks for what is missing since our offset.
 If the primary can give it, the stream goes on; otherwise a snapshot comes first
-(``transfer.py`` takes it apart), and while whoever owns the data puts it in place, the stream
-that comes already is held back here. A primary that does not know PSYNC is asked with SYNC; then
-there is no history, and nothing is acknowledged.
+(``transfer.py`` takes it apart), and while whoever owns the data puts it in place, nothing more
+is read: the stream waits with the primary, whose limit for the output of replicas counts. A
+primary that does not know PSYNC is asked with SYNC; then there is no history, and nothing is
+acknowledged.
 
 Both sides must notice silence. We send REPLCONF ACK with our offset once a second, newlines
 while a snapshot is put in place (neither counts in the offset), and give up after
@@ -33,10 +34,21 @@ from __future__ import annotations
 
 import re
 from enum import Enum
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from pyredis.config import encode
-from pyredis.machine import Close, Connect, Connected, Event, Lost, Received, Send, Tick
+from pyredis.machine import (
+    Close,
+    Connect,
+    Connected,
+    Event,
+    Hold,
+    Lost,
+    Received,
+    Resume,
+    Send,
+    Tick,
+)
 from pyredis.replication.effects import (
     Continue,
     Failed,
@@ -50,6 +62,9 @@ from pyredis.replication.effects import (
 )
 from pyredis.replication.transfer import LINE_MAX_BYTES, Transfer, TransferError
 from pyredis.resp import encode_command
+
+if TYPE_CHECKING:
+    from pyredis.session import Address
 
 _SECOND_MS: Final = 1000  # between attempts, acknowledgements and newlines
 _FULL_RESYNC: Final = re.compile(rb"\+FULLRESYNC ([0-9A-Za-z]{40}) (\d{1,19})\Z")
@@ -160,6 +175,7 @@ class Replica:
         self.port = 0
         self.transfer = Transfer()  # the full sync in progress, or the last one
         self.down_since_ms: int | None = None  # when an established link was last lost
+        self.address: Address | None = None  # of the link's ends, once it is open
         self.last_io_ms = 0  # when the primary was last heard, or the attempt began
         self._link: int | None = None
         self._next_link = 1
@@ -169,7 +185,7 @@ class Replica:
         self._numbered = True  # False if the primary knows no offsets
         self._announced_ip = b""  # what this attempt has told the primary
         self._line = b""  # the beginning of an answer
-        self._held: list[bytes] = []  # stream that came before the snapshot was in place
+        self._held: list[bytes] = []  # stream that came in one read with the snapshot's end
         self._again = "Connecting to MASTER {}:{}"  # what the log says at the next attempt
         self._out: list[Outcome] = []
 
@@ -228,11 +244,13 @@ class Replica:
     def loaded(self, now_ms: int, ok: bool) -> list[Outcome]:
         """The snapshot is in place; or not, which is known before its end sometimes.
 
-        What of the stream has come meanwhile follows now.
+        What of the stream has come already follows now.
         """
         assert self.syncing, self.state
         if not ok:
             return self.drop(now_ms, "the snapshot could not be used")
+        if self._link is not None:
+            self._out.append(Resume(self._link))
         self._say("notice", "MASTER <-> REPLICA sync: Finished with success")
         self._become(State.CONNECTED)
         self.last_io_ms = now_ms
@@ -272,6 +290,7 @@ class Replica:
         elif type(event) is Connected:
             if event.link == self._link:
                 self.last_io_ms = now_ms
+                self.address = event.address
                 self._say("notice", "Non blocking connect for SYNC fired the event.")
                 self._send(b"PING")
                 self._become(State.RECEIVE_PING_REPLY)
@@ -335,6 +354,7 @@ class Replica:
         self._next_link += 1
         self._attempt_ms = self.last_io_ms = now_ms
         self._line = b""
+        self.address = None
         self._out.append(Connect(self._link, self.host, self.port))
         self._again = "Connecting to MASTER {}:{}"
         self._say("notice", "MASTER <-> REPLICA sync started")
@@ -430,6 +450,8 @@ class Replica:
                 self._tell_of_transfer(piece.size)
             self._out.append(piece)
         if pieces and type(pieces[-1]) is SnapshotEnd:
+            assert self._link is not None
+            self._out.insert(-1, Hold(self._link))
             self._become(State.LOADING)
             self._sent_ms = now_ms
         return rest
