@@ -40,7 +40,6 @@ from pyredis.net.tls import TLSError
 from pyredis.persistence.disk import WorkingDirectory
 from pyredis.persistence.snapshot import ForkedChildren
 from pyredis.ports import SystemClock
-from pyredis.resp import Error
 from pyredis.server import command_table
 from pyredis.shutdown import Wishes
 from pyredis.unixhost import UnixHost
@@ -169,12 +168,13 @@ def serve(config: Config, path: str | None, arguments: Sequence[str]) -> int:
     config.subscribe(
         ("crash-log-enabled",), lambda: process.report_crashes(config.crash_log_enabled, log)
     )
+    process.show_stacks_on_alarm(log)
     if config.disable_thp:
         process.disable_huge_pages()
     pid_path = config.pidfile or ("/var/run/redis.pid" if config.daemonize else "")
     if pid_path:
         process.write_pid_file(pid_path, log)
-    oom_score = process.OomScore(config)
+    oom_score = process.OomScore(config, log)
     oom_score.apply(oom_score.PRIMARY)
 
     loop = _new_loop()
@@ -186,8 +186,12 @@ def serve(config: Config, path: str | None, arguments: Sequence[str]) -> int:
     engine = Engine(config, SystemClock(), rng, command_table(config.renamed_commands), log, host)
     engine.config_path = path
     if path is not None:
-        engine.rewrite_config = lambda: rewrite_file(
-            path, config, DiskFiles(), owned={"user": engine.acl.config_lines()}
+        engine.rewrite_config = lambda everything=False: rewrite_file(
+            path,
+            config,
+            DiskFiles(),
+            owned={"user": engine.acl.config_lines()},
+            everything=everything,
         )
     engine.arguments = list(arguments)
     engine.random_bytes = os.urandom
@@ -242,12 +246,6 @@ def serve(config: Config, path: str | None, arguments: Sequence[str]) -> int:
             loop.add_reader(fd, server.batch, on_readable)
 
     def on_ready() -> None:
-        if 0 < config.maxmemory <= engine.memory.startup_bytes:
-            log(
-                "warning",
-                f"WARNING: maxmemory ({config.maxmemory} bytes) leaves no room for data: the "
-                f"server takes {engine.memory.startup_bytes} bytes when it is empty.",
-            )
         _announce(config, log, supervisor)
         engine.replication.begin()
         server.wake()
@@ -269,6 +267,7 @@ def serve(config: Config, path: str | None, arguments: Sequence[str]) -> int:
     load_data(loop, server, engine, log, on_ready, lambda: leave(1))
     _handle_signals(loop, engine, server, log)
     _tame_garbage_collector()
+    engine.memory.begin()
     try:
         loop.run_forever()
     finally:
@@ -324,8 +323,7 @@ def _handle_signals(
         flags = config.shutdown_on_sigint if by_interrupt else config.shutdown_on_sigterm
         engine.begin_batch()
         wishes = Wishes("save" in flags, "nosave" in flags, "now" in flags, "force" in flags)
-        with contextlib.suppress(Error):  # the log says why; the server goes on
-            engine.shutdown.ask(wishes)
+        engine.shutdown.ask_by_signal(wishes)
         asked = engine.exit_status is not None
         server.wake()
 
@@ -334,6 +332,7 @@ def _handle_signals(
         nonlocal asked
         if (asked or engine.shutdown.waiting) and number == signal.SIGINT:
             log.from_signal("You insist... exiting now.")
+            saver.drop_temporary()
             os._exit(1)
         asked = True
         loop.call_soon_threadsafe(begin, number)

@@ -24,6 +24,8 @@ changes of a batch. ``sizes`` remembers what it was entered with.
 
     ledger.bytes == what ``recount`` finds, after ``settle``
 
+While none is kept, ``counted_bytes`` weighs the data of a small server whenever it is asked to.
+
 Beginning the account. A million keys cannot be weighed at once, so the *census* walks over a
 list of the keys that there were, in slices. Differences are entered from the first moment on,
 so the census has to enter each value as it was then. What changes meanwhile is *touched*: the
@@ -34,7 +36,7 @@ collections it is nothing: they enter whole, when settled or when walked over, w
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -479,6 +481,32 @@ class Account:
             assert ledger.sizes.keys() == {
                 key for key, value in db.data.items() if type(value) not in _PLAIN
             }
+
+
+def counted_bytes(dbs: Sequence[Database], looks_max: int) -> int | None:
+    """What all keys and values weigh, TTLs left out, where nobody keeps an account.
+
+    None if more than so many keys and elements would have to be looked at.
+    """
+    looks = sum([len(db.data) for db in dbs])
+    if looks > looks_max:
+        return None
+    total = looks * KEY_BYTES
+    for db in dbs:
+        plain = [value for value in db.data.values() if type(value) is bytes]
+        total += weights(db.data) + weights(plain)
+        if len(plain) == len(db.data):
+            continue
+        for value in db.data.values():
+            if type(value) in STRING_TYPES:
+                total += string_bytes(value) if type(value) is not bytes else 0
+                continue
+            if value.payload is None:
+                looks += len(value)
+                if looks > looks_max:
+                    return None
+            total += value_bytes(value)
+    return total
 
 
 def recount(db: Database, payload: Callable[[Value], int]) -> int:

@@ -2,7 +2,8 @@
 
 A client's size (its buffers, arguments, queued commands, subscriptions) is measured when it has
 been active, and of every client about once a second; the sum is kept. That happens only while
-``maxmemory`` or ``maxmemory-clients`` asks for it.
+``maxmemory`` or ``maxmemory-clients`` asks for it. A large request counts as the client's until it
+has run, and what could be sent at the end of a batch does not count any more.
 
 ``maxmemory-clients`` limits the sum, in bytes or as a share of maxmemory. Beyond it, clients are
 closed, from the largest on, until it is kept. Sizes are compared by powers of two, from 32 kB
@@ -23,10 +24,12 @@ from pyredis.session import Session
 if TYPE_CHECKING:
     from pyredis.engine import Engine
 
+NOTABLE_BYTES: Final = 16 * 1024  # an unfinished request that makes its client be measured anew
 LIMIT_MIN: Final = 128 * 1024  # a lower one would leave no client to set it right
 
 _BUCKET_MIN: Final = 15
 _BUCKET_MAX: Final = 33
+_COUNTED: Final = ("normal", "pubsub")
 _SHARE_MIN: Final = 5  # clients looked at in each turn of the cron
 
 
@@ -67,29 +70,52 @@ class ClientMemory:
             for session in self._engine.sessions.values() if self.on else ():
                 self.measure(session)
 
-    def measure(self, session: Session) -> None:
-        """Bring the size of a client up to date."""
-        if session.closing == "now" or session.kind not in ("normal", "pubsub"):
+    def measure(self, session: Session, more_bytes: int = 0) -> None:
+        """Bring the size of a client up to date; it has so much more than it knows of."""
+        if session.closing == "now" or session.kind not in _COUNTED:
             self.forget(session)
             return
         before = self.sizes.get(session, 0)
-        size = session.memory_bytes()
+        size = session.memory_bytes() + more_bytes
         if before and bucket(before) != bucket(size):
             del self.sizes[session]
         self.sizes[session] = size
         self.total += size - before
+
+    def measure_all(self) -> int:
+        """What all clients take now. O(clients)."""
+        sessions = self._engine.sessions.values()
+        if not self.on:
+            return sum([each.memory_bytes() for each in sessions if each.kind in _COUNTED])
+        for session in sessions:
+            self.measure(session)
+        return self.total
 
     def forget(self, session: Session) -> None:
         """The client is gone."""
         self.total -= self.sizes.pop(session, 0)
         self.stale.pop(session, None)
 
+    def bears(self, session: Session, argv: list[bytes]) -> bool:
+        """Whether a client may run the request that has come, or goes (now) for its size."""
+        size = sum(map(len, argv))
+        if size >= NOTABLE_BYTES:
+            self.measure(session, size)
+            self.stale[session] = None
+            if self.total >= self.limit_bytes:
+                self._evict()
+        return not session.closing
+
+    def measure_stale(self) -> None:
+        """Measure who was active."""
+        stale, self.stale = self.stale, {}
+        for session in stale:
+            self.measure(session)
+
     def turn(self) -> None:
         """What is due between batches: measure who was active, keep the limit."""
-        if self.stale and self.limit_bytes:
-            stale, self.stale = self.stale, {}
-            for session in stale:
-                self.measure(session)
+        if self.stale:
+            self.measure_stale()
         if 0 < self.limit_bytes <= self.total:
             self._evict()
 

@@ -86,6 +86,7 @@ class Evictor:
     """The evictor of one server, and its statistics."""
 
     __slots__ = (
+        "_clients_bytes",
         "_db_next",
         "_engine",
         "_exceeded_since_ns",
@@ -102,6 +103,7 @@ class Evictor:
         self._engine = engine
         self._pool: list[Candidate] = []
         self._db_next = 0
+        self._clients_bytes = 0  # what clients took when the limit was looked at last
         self._exceeded_since_ns: int | None = None
         self._exceeded_total_ns = 0
         self.evicted_keys = 0
@@ -140,8 +142,11 @@ class Evictor:
 
     def turn(self) -> None:
         """What is due between batches: go on weighing, then make room if something was added."""
-        account = self._engine.account
-        due = self.unfinished or self.full or account.grown()
+        account, clients = self._engine.account, self._engine.client_memory
+        if clients.stale:
+            clients.measure_stale()
+        grown = clients.total > self._clients_bytes + SLACK_BYTES or account.grown()
+        due = grown or self.unfinished or self.full
         if due and (account.complete or account.census(_CENSUS_NS)):
             self.make_room()
 
@@ -160,6 +165,7 @@ class Evictor:
         if not self.on or not engine.account.complete or not self._is_allowed():
             return self._done(Outcome.FITS)
         config = engine.config
+        self._clients_bytes = engine.client_memory.total
         excess = engine.memory.excess_bytes(config.maxmemory)
         if excess <= 0:
             slack = 0 if config.maxmemory_policy == "noeviction" else SLACK_BYTES
@@ -350,7 +356,7 @@ def out_of_memory(engine: Engine, session: Session, entry: Entry, argv: list[byt
         return None
     if evictor.make_room() is not Outcome.FULL:
         return None
-    grows = "denyoom" in flags_of(entry, session)
+    grows = "denyoom" in flags_of(engine, session, entry, argv)
     if grows or (session.multi is not None and entry.spec.name not in _LEAVES_MULTI):
         return Error(OOM)
     return None

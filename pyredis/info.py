@@ -8,18 +8,19 @@ What exists in a C program only is given the nearest meaning:
 
     gcc_version            the compiler of the Python interpreter
     atomicvar_api          "gil": nothing runs beside the interpreter's one thread
-    used_memory            with maxmemory the server's own account, else private memory of the
-                           process, see memory.py
+    used_memory            what the server has taken since its start, see memory.py
     allocator_*            CPython tells no more than that: allocated and active are
-                           used_memory, resident is used_memory_rss
+                           used_memory, resident is what the process has grown by
+    rss_overhead_*         the rest of used_memory_rss: the interpreter and the program
     mem_allocator          "pymalloc", the interpreter's
     active_defrag_*        always 0, objects cannot be moved
     io_threaded_*          always 0, there are no such threads
     allocator_muzzy        always 0, the allocator tells of no pages it lent back
     mem_overhead_db_hashtable_rehashing   always 0, a dict moves to its new table at once
     reply_buffer_*         always 0, replies are lists and never resized
-    eventloop_cycles       turns of the loop in which a client could be read or written
-    eventloop_cmd_per_cycle_max   the highest mean of a tenth of a second
+    eventloop_cycles       turns of the loop in which a client could be read or written, and of
+                           the cron
+    eventloop_cmd_per_cycle_max   the highest mean of a tenth of a second, rounded up
 
 Percentiles (latencystats) come from counts of calls by the bit length of their nanoseconds:
 within such a bucket calls are taken to be spread geometrically.
@@ -31,7 +32,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from pyredis.field_expiry import count_volatile
-from pyredis.gates import loading_aside
 from pyredis.memory import overview, percent
 from pyredis.metrics import commands_processed
 from pyredis.version import REDIS_VERSION, VERSION
@@ -153,7 +153,7 @@ def _memory(engine: Engine) -> Pairs:
     yield "used_memory_dataset_perc", f"{view.dataset_percent:.2f}%"
     yield "allocator_allocated", view.used
     yield "allocator_active", view.used
-    yield "allocator_resident", view.resident
+    yield "allocator_resident", view.held
     yield "allocator_muzzy", 0
     yield "total_system_memory", total
     yield "total_system_memory_human", human(total)
@@ -178,10 +178,10 @@ def _memory(engine: Engine) -> Pairs:
     yield "maxmemory_policy", config.maxmemory_policy
     yield "allocator_frag_ratio", _ratio(view.used, view.used)
     yield "allocator_frag_bytes", 0
-    yield "allocator_rss_ratio", _ratio(view.resident, view.used)
-    yield "allocator_rss_bytes", view.resident - view.used
-    yield "rss_overhead_ratio", _ratio(view.resident, view.resident)
-    yield "rss_overhead_bytes", 0
+    yield "allocator_rss_ratio", _ratio(view.held, view.used)
+    yield "allocator_rss_bytes", view.held - view.used
+    yield "rss_overhead_ratio", _ratio(view.resident, view.held)
+    yield "rss_overhead_bytes", view.resident - view.held
     yield "mem_fragmentation_ratio", f"{view.fragmentation:.2f}"
     yield "mem_fragmentation_bytes", view.resident - view.used
     yield "mem_not_counted_for_evict", engine.memory.not_counted_bytes()
@@ -203,10 +203,11 @@ def _memory(engine: Engine) -> Pairs:
 
 def _persistence(engine: Engine) -> Pairs:
     saver = engine.saver
-    loading, report = saver.loading, engine.child.report
+    aside, report = engine.replication.loads_aside, engine.child.report
+    loading = saver.loading or aside
     keys_total = engine.child.keys if engine.child.purpose else 0
-    yield "loading", int(loading is not None)
-    yield "async_loading", int(loading_aside in engine.gates)
+    yield "loading", int(saver.loading is not None)
+    yield "async_loading", int(aside is not None)
     yield "current_cow_peak", report.cow_peak_bytes
     yield "current_cow_size", report.cow_bytes
     yield "current_cow_size_age", engine.child.report_age_s
@@ -224,19 +225,20 @@ def _persistence(engine: Engine) -> Pairs:
     )
     yield "rdb_saves", saver.saves
     yield "rdb_last_cow_size", saver.last_cow_bytes
-    yield "rdb_last_load_keys_expired", saver.keys_expired
-    yield "rdb_last_load_keys_loaded", saver.keys_loaded
-    aof = engine.aof
+    last_load = loading or saver
+    yield "rdb_last_load_keys_expired", last_load.keys_expired
+    yield "rdb_last_load_keys_loaded", last_load.keys_loaded
+    aof, rewriter = engine.aof, engine.aof.rewriter
     yield "aof_enabled", int(aof.state != "off")
     yield "aof_rewrite_in_progress", int(aof.rewriting)
-    yield "aof_rewrite_scheduled", int(aof.scheduled)
-    yield "aof_last_rewrite_time_sec", aof.last_duration_s
-    yield "aof_current_rewrite_time_sec", saver.now_s - aof.since_s if aof.rewriting else -1
-    yield "aof_last_bgrewrite_status", "ok" if aof.last_ok else "err"
-    yield "aof_rewrites", aof.rewrites
-    yield "aof_rewrites_consecutive_failures", aof.failures
+    yield "aof_rewrite_scheduled", int(rewriter.scheduled)
+    yield "aof_last_rewrite_time_sec", rewriter.last_duration_s
+    yield "aof_current_rewrite_time_sec", saver.now_s - rewriter.since_s if aof.rewriting else -1
+    yield "aof_last_bgrewrite_status", "ok" if rewriter.last_ok else "err"
+    yield "aof_rewrites", rewriter.count
+    yield "aof_rewrites_consecutive_failures", rewriter.failures
     yield "aof_last_write_status", "err" if aof.write_problem else "ok"
-    yield "aof_last_cow_size", aof.last_cow_bytes
+    yield "aof_last_cow_size", rewriter.last_cow_bytes
     yield "module_fork_in_progress", 0
     yield "module_fork_last_cow_size", 0
     if aof.state != "off":
@@ -430,8 +432,10 @@ def _latencystats(engine: Engine) -> Pairs:
 def percentile_us(entry: Entry, wanted: float) -> float:
     """The duration that so many per cent of a command's calls did not exceed; it has been called.
 
-    Exact to within a bucket, that is a factor of two.
+    Exact to within a bucket, that is a factor of two; exact for a single call.
     """
+    if sum(map(bool, entry.latency)) == 1:
+        return entry.duration_ns / 1000 / entry.calls  # the mean is in that bucket, too
     rank = entry.calls * min(wanted, 100.0) / 100
     below = 0
     highest = 0

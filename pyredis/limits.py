@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from pyredis.client_memory import NOTABLE_BYTES
 from pyredis.resp import Error, ProtocolError
 
 if TYPE_CHECKING:
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from pyredis.session import Session
 
 ATTACK_LOG_MS: Final = 60_000
+_STRANGER_MAX_BYTES: Final = 17 << 10
+"""What may wait to be sent to a client that has not given its password."""
+_ELEMENT_BYTES_MIN: Final = 6  # an empty string in a reply
 
 
 def check_output(engine: Engine, session: Session) -> None:
@@ -20,6 +24,8 @@ def check_output(engine: Engine, session: Session) -> None:
     if kind == "master":
         return
     hard, soft, soft_s = getattr(limits, kind)
+    if not session.authenticated and not engine.acl.open:
+        hard = min(hard or _STRANGER_MAX_BYTES, _STRANGER_MAX_BYTES)
     if not hard and not soft:
         return
     if kind == "replica" and hard:
@@ -46,13 +52,24 @@ def check_output(engine: Engine, session: Session) -> None:
         engine.close(session, "now")
 
 
+def elements_wanted(engine: Engine, session: Session, count: int) -> int:
+    """How many of so many elements to reply with: more than closes the client would be in vain.
+
+    The reply to a huge count is cut off behind the client's limit, for which it is closed.
+    """
+    if session is engine.scripting.session or session.from_primary:
+        return count  # the script may do with them what it likes
+    hard: int = getattr(engine.config.client_output_buffer_limit, session.kind)[0]
+    return min(count, hard // _ELEMENT_BYTES_MIN + 1) if hard else count
+
+
 def check_input(engine: Engine, session: Session) -> None:
     """Close a client whose unfinished request exceeds client-query-buffer-limit."""
-    if session.from_primary:
+    if session.from_primary or session.closing:
         return  # what our primary has taken has to be taken here
     held = session.reader.held_bytes
     session.query_peak_bytes = max(session.query_peak_bytes, held)
-    if engine.client_memory.limit_bytes:
+    if held >= NOTABLE_BYTES and engine.client_memory.on:
         engine.client_memory.stale[session] = None
     if held > engine.config.client_query_buffer_limit:
         engine.stats.query_limit_disconnections += 1
@@ -67,7 +84,7 @@ def check_input(engine: Engine, session: Session) -> None:
 def refuse(engine: Engine, session: Session, error: ProtocolError) -> None:
     """Answer input that is no request with its error, and close."""
     engine.log(
-        "verbose",
+        "warning" if session.from_primary else "verbose",
         f"Protocol error ({error.text}) from client: id={session.id} addr={session.address.peer}",
     )
     problem = Error(f"ERR Protocol error: {error.text}".encode("latin-1"))

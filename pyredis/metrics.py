@@ -30,9 +30,7 @@ class Rate:
 
     def sample(self, counter: int, elapsed_ms: float) -> None:
         """Take the counter's present value, so long after the last. O(1)."""
-        # A counter that was reset in between starts again from 0.
-        grown = counter - self._last if counter >= self._last else counter
-        self._rates.append(grown * 1000 / elapsed_ms)
+        self._rates.append(_grown(self._last, counter) * 1000 / elapsed_ms)
         self._last = counter
 
     @property
@@ -80,11 +78,16 @@ class Metrics:
         self.output_stream.sample(engine.replication.primary.sent_bytes, elapsed_ms)
         self.cycles.sample(stats.cycles, elapsed_ms)
         self.cycle_ns.sample(stats.cycles_ns, elapsed_ms)
-        cycles = stats.cycles - self._cycles
-        if cycles > 0:
-            mean = (commands - self._commands) // cycles
+        cycles = _grown(self._cycles, stats.cycles)
+        if cycles:
+            mean = -(-_grown(self._commands, commands) // cycles)
             self.commands_per_cycle_max = max(self.commands_per_cycle_max, mean)
         self._commands, self._cycles = commands, stats.cycles
+
+
+def _grown(before: int, now: int) -> int:
+    """By how much a counter has grown; one that was reset in between starts again from 0."""
+    return now - before if now >= before else now
 
 
 def commands_processed(engine: Engine) -> int:

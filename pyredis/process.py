@@ -20,7 +20,11 @@ from pyredis.config import ConfigError
 from pyredis.log import Log
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pyredis.config import Config
+
+    LogFn = Callable[[str, str], None]
 
 _PR_SET_THP_DISABLE = 41
 _OOM_SCORE = "/proc/self/oom_score_adj"
@@ -128,6 +132,21 @@ def report_crashes(wanted: bool, log: Log) -> None:
         faulthandler.enable(file=target, all_threads=True)
 
 
+def show_stacks_on_alarm(log: Log) -> None:
+    """Have SIGALRM write the stacks of all threads into the log; the server goes on."""
+
+    def on_alarm(number: int, frame: object) -> None:
+        log.from_signal("Received SIGALRM")
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            if not log.path:
+                faulthandler.dump_traceback(sys.stdout)
+                return
+            with open(log.path, "a", encoding="utf-8") as file:
+                faulthandler.dump_traceback(file)
+
+    signal.signal(signal.SIGALRM, on_alarm)
+
+
 def disable_huge_pages() -> None:
     """disable-thp: huge pages make a fork's copies huge, too. Linux only."""
     if sys.platform == "linux":
@@ -137,24 +156,46 @@ def disable_huge_pages() -> None:
 class OomScore:
     """oom-score-adj: how readily the kernel ends us when memory runs out.
 
-    The values are for a primary, a replica, and a child.
+    The values are for a primary, a replica, and a child. Relative ones are added to what stood
+    there when the directive was switched on, which comes back when it is switched off.
     """
 
     PRIMARY, REPLICA, CHILD = 0, 1, 2
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, log: LogFn, path: str = _OOM_SCORE) -> None:
+        """Sets nothing yet; follows CONFIG SET from now on."""
         self._config = config
-        self._base = 0  # what the process began with; ``relative`` values are added to it
-        with contextlib.suppress(OSError, ValueError), open(_OOM_SCORE) as file:
-            self._base = int(file.read())
+        self._log = log
+        self._path = path
+        self._base: int | None = None  # None while the score is not ours
+        self._part = self.PRIMARY
+        config.subscribe(("oom-score-adj", "oom-score-adj-values"), self._follow)
 
-    def apply(self, part: int) -> None:
-        """Set the score for that part."""
+    def apply(self, part: int) -> bool:
+        """Set the score for that part, from now on; whether that could be done. Logs if not."""
         config = self._config
-        if config.oom_score_adj == "no":
-            return
-        score = config.oom_score_adj_values[part]
-        if config.oom_score_adj != "absolute":
-            score += self._base
-        with contextlib.suppress(OSError), open(_OOM_SCORE, "w") as file:
-            file.write(str(max(-1000, min(1000, score))))
+        self._part = part
+        try:
+            if config.oom_score_adj == "no":
+                if self._base is not None:
+                    self._write(self._base)
+                    self._base = None
+                return True
+            if self._base is None:
+                with open(self._path) as file:
+                    self._base = int(file.read())
+            base = 0 if config.oom_score_adj == "absolute" else self._base
+            self._write(max(-1000, min(1000, base + config.oom_score_adj_values[part])))
+        except OSError as error:
+            self._log("warning", f"Unable to write oom_score_adj: {error.strerror}")
+            return False
+        return True
+
+    def _write(self, score: int) -> None:
+        with open(self._path, "w") as file:
+            file.write(str(score))
+
+    def _follow(self) -> None:
+        """CONFIG SET. Raises ConfigError."""
+        if not self.apply(self._part):
+            raise ConfigError("Failed to set current oom_score_adj. Check server logs.")

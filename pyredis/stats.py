@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pyredis.session import Session
 
 _ERROR_KINDS_MAX: Final = 128
+_TOO_MANY: Final = "ERRORSTATS_DISABLED"
 _SLOW_ARGS_MAX: Final = 32
 _SLOW_ARG_BYTES_MAX: Final = 128
 
@@ -41,7 +43,8 @@ def hide_secrets(argv: list[bytes], secrets: frozenset[int]) -> list[bytes]:
 class Stats:
     """Counters since the start or since CONFIG RESETSTAT."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: Callable[[str, str], None]) -> None:
+        self._log = log
         self.slow_calls: deque[SlowCall] = deque()
         self.slow_next = 0
         self.reset()
@@ -60,18 +63,30 @@ class Stats:
         self.output_limit_disconnections = 0
         self.query_limit_disconnections = 0
         self.evicted_clients = 0
-        self.cycles = 0  # turns of the event loop that had something to do
+        self.cycles = 0  # turns of the loop with clients or chores to look after
         self.cycles_ns = 0
         self.cycle_max_ns = 0
         self.cron_ns = 0
         self.denied = dict.fromkeys(("auth", "command", "key", "channel"), 0)  # by ACL
 
     def count_error(self, error: Error) -> None:
-        """An error reply was sent. Kinds are bounded, since scripts can invent them."""
+        """An error reply was sent. Kinds are bounded, since scripts can invent them.
+
+        When there are too many, no more are told apart until CONFIG RESETSTAT.
+        """
         self.total_errors += 1
-        code = error.code
-        if code in self.errors or len(self.errors) < _ERROR_KINDS_MAX:
-            self.errors[code] += 1
+        code, errors = error.code, self.errors
+        if code in errors or (len(errors) < _ERROR_KINDS_MAX and _TOO_MANY not in errors):
+            errors[code] += 1
+        elif _TOO_MANY not in errors:
+            self._log(
+                "warning",
+                "Errorstats stopped adding new errors because the number of errors reached the "
+                "limit, may be misuse of lua error_reply, please check INFO ERRORSTATS, this can "
+                "be re-enabled via CONFIG RESETSTAT.",
+            )
+            self._log("warning", f"Current errors code list: {', '.join(sorted(errors))}")
+            self.errors = Counter({_TOO_MANY: 1})
 
     def record_slow(
         self, engine: Engine, session: Session, entry: Entry, argv: list[bytes], spent_ns: int

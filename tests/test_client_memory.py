@@ -106,3 +106,32 @@ def test_the_sum_is_kept_and_forgotten(client: EngineClient, setting: str) -> No
     assert memory.total == memory.sizes[client.session]
     client("CONFIG", "SET", setting, 0)
     assert not memory.on
+
+
+def test_a_large_request_counts_until_it_has_run() -> None:
+    client = new_client(maxmemory_clients="1mb")
+    other = client.another()
+    assert other("SET", "k", "x" * 900_000) == b"OK"
+    assert other("STRLEN", "k") == 900_000
+    other.send("SET", "k", "y" * 1_100_000)
+    assert other.session.closing == "now"
+    assert client("GETRANGE", "k", 0, 1) == b"xx", "it did not run"
+
+
+def test_prefixes_that_are_tracked_count(client: EngineClient) -> None:
+    before = client.session.memory_bytes()
+    prefixes = [word for number in range(1000) for word in ("PREFIX", f"{number:09}")]
+    client("CLIENT", "TRACKING", "ON", "BCAST", *prefixes)
+    assert client.session.memory_bytes() > before + 9000
+
+
+def test_unfinished_requests_make_room_for_themselves() -> None:
+    client = new_client(maxmemory="8mb", maxmemory_policy="allkeys-lru")
+    for number in range(50):
+        client("SETRANGE", number, 100_000, "x")
+    assert client("DBSIZE") == 50
+    for _ in range(4):
+        other = holding(client, 900_000)
+    client.tick()
+    assert client("DBSIZE") < 50
+    assert other.session.closing == ""

@@ -133,6 +133,21 @@ def test_rates(client: EngineClient) -> None:
     assert found["instantaneous_input_kbps"] == "10.00"
 
 
+def test_the_busiest_cycle_is_rounded_up_and_survives_a_reset(client: EngineClient) -> None:
+    def per_cycle(commands: int, cycles: int) -> str:
+        for _ in range(commands):
+            client("PING")
+        client.engine.stats.cycles += cycles
+        client.clock.advance(100)
+        client.engine.cron()
+        return fields(client("INFO", "debug"))["eventloop_cmd_per_cycle_max"]
+
+    assert per_cycle(0, 3) == "0"
+    assert per_cycle(50, 1) == "51", "and INFO"
+    client("CONFIG", "RESETSTAT")
+    assert per_cycle(1, 3) == "1"
+
+
 def test_a_rate_survives_a_reset() -> None:
     rate = Rate()
     rate.sample(1000, 100)
@@ -162,7 +177,9 @@ def test_a_real_process() -> None:
         found = fields(client("INFO"))
         assert found["process_id"] == str(node.process.pid)
         assert found["tcp_port"] == str(node.port)
-        assert 1 << 20 < int(found["used_memory"]) <= int(found["used_memory_rss"])
+        startup = int(found["used_memory_startup"])
+        assert 100_000 < startup < int(found["used_memory"]) < 1 << 20, "no interpreter in it"
+        assert int(found["used_memory_rss"]) > 10 << 20
         assert int(found["used_memory_peak"]) >= int(found["used_memory"])
         assert int(found["total_system_memory"]) > 1 << 20
         assert float(found["used_cpu_user"]) > 0
@@ -175,3 +192,35 @@ def test_a_real_process() -> None:
         assert int(after["eventloop_cycles"]) >= 2
     finally:
         node.close()
+
+
+def test_kinds_of_errors_are_bounded(client: EngineClient) -> None:
+    lines: list[str] = []
+    client.engine.log = lambda level, text: lines.append(f"{level} {text}")
+    for number in range(128):
+        client("EVAL", "return redis.error_reply(ARGV[1])", 0, f"E{number:03} of a script")
+    assert not lines
+    assert fields(client("INFO", "errorstats"))["errorstat_E127"] == "count=1"
+    client("NONE")
+    client("EVAL", "return redis.error_reply(ARGV[1])", 0, "E001 of a script")
+    client("NONE")
+    assert lines[0].startswith("warning Errorstats stopped adding new errors because")
+    assert lines[1].startswith("warning Current errors code list: E000, E001, E002,")
+    assert len(lines) == 2
+    found = fields(client("INFO", "errorstats", "stats"))
+    assert {name for name in found if name.startswith("errorstat_")} == {
+        "errorstat_ERRORSTATS_DISABLED"
+    }
+    assert found["errorstat_ERRORSTATS_DISABLED"] == "count=1"
+    assert found["total_error_replies"] == "131"
+    client("CONFIG", "RESETSTAT")
+    client("NONE")
+    assert client("INFO", "errorstats") == b"# Errorstats\r\nerrorstat_ERR:count=1\r\n"
+
+
+def test_the_percentile_of_one_call_is_its_duration(client: EngineClient) -> None:
+    entry = client.engine.table.find([b"GET"])
+    assert entry is not None
+    entry.latency[26] += 1
+    entry.duration_ns += 50_000_000
+    assert percentile_us(entry, 50.0) == percentile_us(entry, 99.9) == 50_000

@@ -132,3 +132,9 @@ def test_the_expire_cycle_is_watched() -> None:
     expire.run = run  # type: ignore[method-assign]
     client.engine.cron()
     assert client("LATENCY", "LATEST") == [[b"expire-cycle", 1_700_000_000, 25, 25]]
+    client("LATENCY", "RESET")
+    client.tick()
+    assert client("LATENCY", "LATEST") == []
+    expire.pressed = True  # a fast cycle is due at the end of each batch
+    client.tick()
+    assert client("LATENCY", "LATEST") == [[b"expire-cycle", 1_700_000_000, 25, 25]]

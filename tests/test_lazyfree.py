@@ -82,6 +82,16 @@ def test_a_database_counts_by_keys() -> None:
     assert not any(parts)
 
 
+def test_what_is_left_of_a_database_of_strings_goes_at_once() -> None:
+    lazyfree = LazyFree(SlowClock())
+    lazyfree.add_database({b"%d" % n: b"value" for n in range(50_400)})
+    assert lazyfree.run()
+    assert (lazyfree.taken, lazyfree.done, lazyfree.freed) == (1, 0, 256)
+    while lazyfree.run():
+        assert lazyfree.freed <= 1024
+    assert (lazyfree.taken, lazyfree.done, lazyfree.freed) == (1, 1, 50_400)
+
+
 def test_only_parts_of_our_own_are_taken_apart() -> None:
     shared = deque([1])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import pytest
 
@@ -33,6 +34,16 @@ def on_a_machine(client: EngineClient) -> Machine:
     client.engine.host = host
     client.engine.memory = MemoryMeter(client.engine)
     return host
+
+
+def many(client: EngineClient) -> None:
+    """More keys than are weighed for a look."""
+    client("MSET", *(part for number in range(10_001) for part in (f"k{number}", "")))
+
+
+def memory_stats(client: EngineClient) -> dict[bytes, Any]:
+    found = client("MEMORY", "STATS")
+    return dict(zip(found[::2], found[1::2], strict=True))
 
 
 def test_strings() -> None:
@@ -105,44 +116,89 @@ def test_stats_has_the_fields_of_redis(twin: Twin) -> None:
     theirs, ours = (each("MEMORY", "STATS") for each in (twin.real, twin.ours))
     newer = {
         *(b"overhead.db.hashtable.lut", b"overhead.db.hashtable.rehashing"),
-        *(b"db.dict.rehashing.count", b"allocator.muzzy"),
+        *(b"db.dict.rehashing.count", b"allocator.muzzy", b"script.VMs"),
     }
     assert [name for name in ours[::2] if name not in newer] == theirs[::2]
     assert newer < set(ours[::2])
-    at = ours.index(b"db.0") + 1
-    assert [*ours[at][::2], b"overhead.hashtable.slot-to-keys"] == theirs[at][::2], "7.4 drops it"
+    of_theirs, of_ours = (stats[stats.index(b"db.0") + 1][::2] for stats in (theirs, ours))
+    assert [*of_ours, b"overhead.hashtable.slot-to-keys"] == of_theirs, "7.4 drops it"
 
 
-def test_stats(client: EngineClient) -> None:
+def test_what_a_small_server_uses_is_what_a_limit_would_count(client: EngineClient) -> None:
+    on_a_machine(client)
+    client("MSET", "k", "v" * 1000, "n", 5)
+    client("APPEND", "k", "more")
+    client("SETEX", "t", 100, "v")
+    for number in range(30):
+        client("RPUSH", "list", f"element {number}")
+        client("HSET", "hash", f"field {number}", number)
+        client("ZADD", "zset", number, f"member {number}")
+        client("XADD", "stream", "*", "field", number)
+    client("SELECT", 1)
+    client("SADD", "set", "a", "b")
+    counted = client.engine.memory.used_bytes()
+    client("CONFIG", "SET", "maxmemory", "1gb")
+    client.tick()
+    assert client.engine.account.complete
+    assert client.engine.memory.used_bytes() == pytest.approx(counted, abs=200)
+
+
+def test_what_a_large_server_uses_is_what_its_process_has_grown_by(client: EngineClient) -> None:
+    host = on_a_machine(client)
+    client("SETBIT", "k", 8 * MB, 1)
+    assert client.engine.memory.used_bytes() < 2 * MB
+    many(client)
+    host.use = MemoryUse(50 * MB, 40 * MB)
+    stats = memory_stats(client)
+    assert stats[b"startup.allocated"] == 0
+    assert stats[b"total.allocated"] == stats[b"peak.allocated"] == 30 * MB
+    assert stats[b"overhead.total"] + stats[b"dataset.bytes"] == 30 * MB
+    assert stats[b"allocator.resident"] == 30 * MB
+    assert stats[b"rss-overhead.bytes"] == 20 * MB
+    host.use = MemoryUse(20 * MB, 9 * MB)
+    assert memory_stats(client)[b"total.allocated"] > 88 * 10_001, "its tables, for sure"
+
+
+def test_elements_count_as_keys_do(client: EngineClient) -> None:
+    host = on_a_machine(client)
+    client("SADD", "k", *range(10_001))
+    host.use = MemoryUse(50 * MB, 40 * MB)
+    assert client.engine.memory.used_bytes() == 30 * MB
+
+
+def test_the_start_ends_when_the_shell_says_so(client: EngineClient) -> None:
     host = on_a_machine(client)
     host.use = MemoryUse(50 * MB, 40 * MB)
-    client("SET", "k", "v")
-    found = client("MEMORY", "STATS")
-    stats = dict(zip(found[::2], found[1::2], strict=True))
-    assert stats[b"startup.allocated"] == 10 * MB
-    assert stats[b"total.allocated"] == stats[b"peak.allocated"] == 40 * MB
-    assert stats[b"overhead.total"] + stats[b"dataset.bytes"] == 40 * MB
-    assert stats[b"keys.bytes-per-key"] == 30 * MB
-    assert stats[b"fragmentation"] == b"1.25"
+    client.engine.memory.begin()
+    startup = client.engine.memory.startup_bytes
+    assert 50_000 < startup < MB, "the table of commands"
+    assert startup <= client.engine.memory.used_bytes() < startup + 10_000
+    many(client)
+    host.use = MemoryUse(60 * MB, 50 * MB)
+    assert client.engine.memory.used_bytes() == startup + 10 * MB
 
 
 def test_the_peak_is_kept(client: EngineClient) -> None:
     host = on_a_machine(client)
+    many(client)
     host.use = MemoryUse(90 * MB, 80 * MB)
     client.engine.memory.sample()
-    host.use = MemoryUse(50 * MB, 40 * MB)
+    host.use = MemoryUse(50 * MB, 45 * MB)
     assert b"used_memory_peak_perc:50.00%" in client("INFO", "memory")
 
 
 def test_doctor(client: EngineClient) -> None:
     host = on_a_machine(client)
     assert b"nothing to diagnose" in client("MEMORY", "DOCTOR")
+    many(client)
     host.use = MemoryUse(50 * MB, 40 * MB)
     assert b"No memory issues" in client("MEMORY", "DOCTOR")
-    host.use = MemoryUse(100 * MB, 20 * MB)
+    host.use = MemoryUse(50 * MB, 30 * MB)
+    client("FLUSHALL")
+    client("SETBIT", "k", 8 * 6 * MB, 1)
     text = client("MEMORY", "DOCTOR")
     assert b"Peak:" in text
-    assert b"Resident size:" in text
+    assert b"Fragmentation:" in text
 
 
 def test_purge(client: EngineClient) -> None:

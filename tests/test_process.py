@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from pyredis.config import Config, ConfigError
+from pyredis.process import OomScore
 from tests.support import ROOT, Node, WireClient, free_port
 
 
@@ -57,9 +59,48 @@ def test_start_up_text() -> None:
             assert node.log.count(text) == 1
 
 
-def test_maxmemory_without_room_for_data_is_warned_of() -> None:
-    with running("--save", "", "--maxmemory", "1mb") as node:
-        assert "WARNING: maxmemory (1048576 bytes) leaves no room for data" in node.log
+def test_a_small_maxmemory_holds_data() -> None:
+    with running("--save", "", "--maxmemory", "2mb", "--maxmemory-policy", "allkeys-lru") as node:
+        client = node.client()
+        for number in range(30):
+            client("SETRANGE", f"k{number}", 100_000, "x")
+        assert 10 < client("DBSIZE") < 20
+
+
+def test_an_alarm_shows_the_stacks() -> None:
+    with running("--save", "") as node:
+        os.kill(node.process.pid, signal.SIGALRM)
+        node.wait_for("Received SIGALRM")
+        node.wait_for("most recent call first")
+        assert node.client()("PING") == b"PONG"
+
+
+def test_the_oom_score_follows_its_directives(tmp_path: Path) -> None:
+    file, lines = tmp_path / "score", []
+    file.write_text("7")
+    config = Config()
+    score = OomScore(config, lambda level, text: lines.append(text), str(file))
+    assert score.apply(score.PRIMARY)
+    assert file.read_text() == "7"
+    config.set([("oom-score-adj-values", "10 20 -2000")])
+    assert file.read_text() == "7", "not ours"
+    config.set([("oom-score-adj", "yes")])
+    assert file.read_text() == "17"
+    assert score.apply(score.REPLICA)
+    config.set([("oom-score-adj-values", "10 25 -2000")])
+    assert file.read_text() == "32"
+    config.set([("oom-score-adj", "absolute")])
+    assert file.read_text() == "25"
+    assert score.apply(score.CHILD)
+    assert file.read_text() == "-1000"
+    config.set([("oom-score-adj", "no")])
+    assert file.read_text() == "7", "as it was"
+    file.unlink()
+    (tmp_path / "score").mkdir()
+    with pytest.raises(ConfigError, match=r"Failed to set current oom_score_adj\. Check"):
+        config.set([("oom-score-adj", "relative")])
+    assert config.oom_score_adj == "no"
+    assert lines == ["Unable to write oom_score_adj: Is a directory"]
 
 
 def test_commands_are_renamed_and_removed(tmp_path: Path) -> None:
@@ -154,6 +195,8 @@ def test_shutdown_ends_the_process_without_a_reply() -> None:
         client.send("SHUTDOWN", "NOSAVE")
         with pytest.raises(ConnectionError):
             client.read()
+        with pytest.raises(ConnectionRefusedError):
+            WireClient(node.port)
         assert node.finish() == 0
 
 
@@ -219,6 +262,20 @@ def test_second_interrupt_kills_at_once() -> None:
             node.process.send_signal(signal.SIGINT)
         assert node.finish() == 1
         assert "You insist" in node.log
+
+
+def test_a_second_interrupt_leaves_no_temporary_file() -> None:
+    with running("--save", "900 1") as node:
+        client = node.client()
+        client("MSET", *(word for number in range(100) for word in (number, number)))
+        client("CONFIG", "SET", "rdb-key-save-delay", 100_000)
+        file = Path(node.folder, f"temp-{node.process.pid}.rdb")
+        node.process.send_signal(signal.SIGINT)
+        while not file.exists():
+            assert node.process.poll() is None
+        node.process.send_signal(signal.SIGINT)
+        assert node.finish() == 1
+        assert not file.exists()
 
 
 def test_an_interrupt_after_a_shutdown_was_called_off_is_a_first_one() -> None:

@@ -12,7 +12,7 @@ from pyredis.commands.args import integer, syntax_error
 from pyredis.commands.help import help_reply
 from pyredis.commands.registry import Group, first
 from pyredis.context import Context
-from pyredis.memory import Overview, overview, percent
+from pyredis.memory import Overview, overview, percent, ratio
 from pyredis.resp import OK, Error, Reply, Verbatim
 
 command = Group("server")
@@ -20,7 +20,7 @@ command = Group("server")
 _TIPS = "nondeterministic_output request_policy:all_shards response_policy:special"
 
 _SAMPLES_DEFAULT: Final = 5
-_SMALL_BYTES: Final = 5 << 20  # below this the interpreter outweighs all findings
+_SMALL_BYTES: Final = 5 << 20  # below this nothing is worth a finding
 _PEAK_RATIO_MAX: Final = 1.5
 _FRAGMENTATION_MAX: Final = 1.4
 _FRAGMENTED_BYTES: Final = 10 << 20
@@ -75,6 +75,7 @@ def memory_usage(ctx: Context, key: bytes, *options: bytes) -> Reply:
 def memory_stats(ctx: Context) -> Reply:
     """Returns where the memory of the server is."""
     view = overview(ctx.engine)
+    scripting = ctx.engine.scripting
     stats: dict[bytes, Any] = {
         b"peak.allocated": view.peak,
         b"total.allocated": view.used,
@@ -84,8 +85,9 @@ def memory_stats(ctx: Context) -> Reply:
         b"clients.normal": view.clients,
         b"cluster.links": 0,
         b"aof.buffer": ctx.engine.aof.feed.buffered_bytes,
-        b"lua.caches": ctx.engine.scripting.scripts_bytes,
-        b"functions.caches": ctx.engine.scripting.functions_bytes,
+        b"lua.caches": scripting.scripts_bytes,
+        b"functions.caches": scripting.functions_bytes,
+        b"script.VMs": scripting.eval_vm_bytes + scripting.function_vm_bytes,
     }
     for tables in view.tables:
         stats[b"db.%d" % tables.db] = {
@@ -104,14 +106,14 @@ def memory_stats(ctx: Context) -> Reply:
         b"peak.percentage": percent(view.used, view.peak),
         b"allocator.allocated": view.used,
         b"allocator.active": view.used,
-        b"allocator.resident": view.resident,
+        b"allocator.resident": view.held,
         b"allocator.muzzy": 0,
         b"allocator-fragmentation.ratio": 1.0,
         b"allocator-fragmentation.bytes": 0,
-        b"allocator-rss.ratio": view.fragmentation,
-        b"allocator-rss.bytes": view.resident - view.used,
-        b"rss-overhead.ratio": 1.0,
-        b"rss-overhead.bytes": 0,
+        b"allocator-rss.ratio": ratio(view.held, view.used),
+        b"allocator-rss.bytes": view.held - view.used,
+        b"rss-overhead.ratio": ratio(view.resident, view.held),
+        b"rss-overhead.bytes": view.resident - view.held,
         b"fragmentation": view.fragmentation,
         b"fragmentation.bytes": view.resident - view.used,
     }
@@ -140,11 +142,11 @@ def _findings(view: Overview, clients: int) -> list[str]:
             "now. Part of the difference may stay with the process; MEMORY PURGE returns what "
             "can be returned."
         )
-    loose = view.resident - view.used
-    if view.fragmentation > _FRAGMENTATION_MAX and loose > _FRAGMENTED_BYTES:
+    loose = view.held - view.used
+    if ratio(view.held, view.used) > _FRAGMENTATION_MAX and loose > _FRAGMENTED_BYTES:
         findings.append(
-            f"Resident size: {loose} bytes in memory are not the server's own. They belong to "
-            "files that are mapped into the process."
+            f"Fragmentation: the process holds {loose} bytes more than the server uses. They lie "
+            "between what is still in use and serve what comes next; a restart gives them back."
         )
     if clients and view.clients // clients > _CLIENT_BYTES_MAX:
         findings.append(
