@@ -12,6 +12,8 @@ Oddities kept, because keys and channels are found by them:
 - an unclosed bracket ends with the pattern; `[]` matches nothing, `[^]` any byte;
 - a range may run backwards, and may end in `]`: `[a-]` is the range `]`..`a`, left unclosed;
 - a backslash at the end of the pattern is a plain backslash;
+- with more than a thousand stars before its last element a pattern matches nothing, since
+  Redis, which nests a call for each of them, goes no deeper;
 - ignoring case does not reach escapes in brackets, and folds a range's ends after ordering
   them, which leaves `[Z-a]` empty.
 """
@@ -22,6 +24,7 @@ from functools import lru_cache
 
 _ANY = frozenset(range(256))
 _STAR, _QUESTION, _OPEN, _CLOSE, _ESCAPE, _CARET, _DASH = b"*?[]\\^-"
+_STARS_MAX = 1000
 
 Element = frozenset[int] | None  # the bytes that fit; None is a star
 
@@ -128,6 +131,8 @@ def compile_glob(pattern: bytes, nocase: bool = False) -> Callable[[bytes], bool
     elements = _elements(pattern, nocase)
     if elements == [None]:
         return bool
+    if elements[:-1].count(None) > _STARS_MAX:
+        return lambda text: False
     stars = (elements[:1] == [None], len(elements) > 1 and elements[-1] is None)
     part = _literal(elements[stars[0] : len(elements) - stars[1]])
     if part is None:

@@ -108,14 +108,32 @@ def test_bitcount_and_bitpos_of_every_range(twin: Twin, key: str) -> None:
 
 def test_bitcount_and_bitpos_errors(twin: Twin) -> None:
     fill(twin)
-    for key in ("foo", "missing", "list"):
-        for rest in (
-            "0", "x", "0 x", "x 0", "0 1 foo", "0 1 byte", "0 1 BIT BIT", "-1 -5 foo", "x 1 foo",
-            "0 x foo", f"0 {2**63}", f"{-(2**63)} {2**63 - 1}",
-        ):  # fmt: skip
-            twin("BITCOUNT", key, *rest.split())
-            for bit in ("1", "0", "2", "x"):
-                twin("BITPOS", key, bit, *rest.split())
+    for rest in (
+        "0", "x", "0 x", "x 0", "0 1 foo", "0 1 byte", "0 1 BIT BIT", "x 1 foo", "0 x foo",
+        f"0 {2**63}", f"{-(2**63)} {2**63 - 1}",
+    ):  # fmt: skip
+        twin("BITCOUNT", "foo", *rest.split())
+        for bit in ("1", "0", "2", "x"):
+            twin("BITPOS", "foo", bit, *rest.split())
+
+
+@pytest.mark.parametrize("key", ["foo", "missing", "list"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "BITCOUNT {} 0", "BITCOUNT {} a b", "BITCOUNT {} 1 a XX", "BITCOUNT {} -1 -5 XX",
+        "BITCOUNT {} 0 1 BIT y", "BITPOS {} 0 x", "BITPOS {} 0 0 1 XX", "BITPOS {} 0 0 a",
+        "BITPOS {} 1 0 1 BIT y",
+    ],
+)  # fmt: skip
+def test_arguments_are_read_before_the_key_is_looked_up(command: str, key: str) -> None:
+    client = new_client()
+    client("SET", "foo", "abc")
+    client("RPUSH", "list", "x")
+    number = ("BITCOUNT {} a b", "BITCOUNT {} 1 a XX", "BITPOS {} 0 x", "BITPOS {} 0 0 a")
+    error = "value is not an integer or out of range" if command in number else "syntax error"
+    assert client(*command.format(key).split()) == b"ERR " + error.encode()
+    assert client.engine.ks.hits == client.engine.ks.misses == 0
 
 
 @pytest.mark.parametrize("operation", ["AND", "or", "XOR"])

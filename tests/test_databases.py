@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+from pyredis.lazyfree import LazyFree
+from pyredis.ports import ManualClock
 from tests.observe import Observer
 from tests.support import EngineClient, Twin
 
@@ -43,6 +47,88 @@ def test_flush_async_frees_later(client: EngineClient) -> None:
     client("SET", "a", 1)
     client("FLUSHDB")
     assert lazyfree.pending == 1
+
+
+class SlowClock(ManualClock):
+    """Each look at it takes a millisecond."""
+
+    def steady_ns(self) -> int:
+        self.advance(1)
+        return super().steady_ns()
+
+
+def large(client: EngineClient, monkeypatch: pytest.MonkeyPatch) -> LazyFree:
+    """A database that takes many slices to free."""
+    client("MSET", *(word for n in range(5000) for word in (n, n)))
+    lazyfree = client.engine.lazyfree
+    monkeypatch.setattr(lazyfree, "_clock", SlowClock())
+    monkeypatch.setattr("pyredis.lazyfree._AT_ONCE", 100)
+    return lazyfree
+
+
+@pytest.mark.parametrize("name", ["FLUSHALL", "FLUSHDB"])
+def test_a_flush_keeps_its_client_waiting_not_the_others(
+    client: EngineClient, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    lazyfree, other = large(client, monkeypatch), client.another()
+    observer = Observer(client)
+    client.send(name)
+    client.send("PING")
+    assert observer.propagated()[-1:] == [f"0:{name}"], "what is empty now is told at once"
+    turns = 0
+    while not (replies := client.replies()):
+        assert client.engine.deadline_ms() == client.engine.now_ms
+        assert other("DBSIZE") == 0
+        turns += 1
+    assert turns > 3
+    assert replies == [b"OK", b"PONG"]
+    assert (lazyfree.pending, lazyfree.freed) == (0, 5000)
+    assert client.engine.deadline_ms() is None
+
+
+def test_whoever_flushes_nothing_waits_for_what_was_flushed_before(
+    client: EngineClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large(client, monkeypatch)
+    other = client.another()
+    client.send("FLUSHALL", "ASYNC")
+    other.send("FLUSHALL", "SYNC")
+    assert client.replies() == [b"OK"]
+    assert other.replies() == []
+    while not other.replies():
+        client.tick()
+
+
+def test_inside_a_transaction_a_flush_frees_on_the_spot(client: EngineClient) -> None:
+    client("MSET", "a", 1, "b", 2)
+    client("MULTI")
+    client("FLUSHALL")
+    assert client("EXEC") == [b"OK"]
+    assert client.engine.lazyfree.freed == 0
+
+
+def test_a_flush_that_is_waited_for_can_be_given_up(
+    client: EngineClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lazyfree, other = large(client, monkeypatch), client.another()
+    client.send("FLUSHALL")
+    assert other("CLIENT", "UNBLOCK", client.session.id) == 1
+    assert client.replies() == [b"OK"]
+    client("MSET", *(word for n in range(5000) for word in (n, n)))
+    client.send("FLUSHALL")
+    other("REPLICAOF", "127.0.0.1", 1)
+    assert client.replies() == [b"OK"]
+    other("REPLICAOF", "NO", "ONE")
+    client("MSET", *(word for n in range(5000) for word in (n, n)))
+    client.send("FLUSHALL")
+    client.engine.disconnect(client.session)
+    assert client.engine.deadline_ms() is None
+    other.send("BLPOP", "list", 0)
+    other.tick()
+    assert client.engine.deadline_ms() is None
+    while lazyfree.run():
+        pass
+    client.engine.waiters._check()
 
 
 def test_swapdb(twin: Twin) -> None:

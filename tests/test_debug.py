@@ -6,6 +6,7 @@ import pytest
 
 from pyredis.commands.debug import table_slots
 from pyredis.host import Host
+from tests.group import Group
 from tests.support import EngineClient, Node, NullArray, Twin, new_client
 
 
@@ -191,6 +192,11 @@ def test_object(client: EngineClient) -> None:
     assert " ql_nodes:4 ql_avg_node:50.00 ql_listpack_max:-2 " in (
         client("DEBUG", "OBJECT", "l").decode()
     )
+    client("PEXPIRE", "k", 1)
+    client.clock.advance(1)
+    assert client("DEBUG", "OBJECT", "k").startswith(b"Value at:"), "nobody has missed it yet"
+    assert client("EXISTS", "k") == 0
+    assert client("DEBUG", "OBJECT", "k") == b"ERR no such key"
 
 
 def test_listpack(twin: Twin) -> None:
@@ -244,6 +250,16 @@ def test_active_expire_and_cron(client: EngineClient) -> None:
     assert client("DBSIZE") == 0
 
 
+def test_checksums_may_be_ignored(client: EngineClient) -> None:
+    client("SET", "k", "v")
+    payload = client("DUMP", "k")[:-1] + b"x"
+    assert client("RESTORE", "l", 0, payload).startswith(b"ERR DUMP payload version or checksum")
+    client("DEBUG", "SET-SKIP-CHECKSUM-VALIDATION", 1)
+    assert client("RESTORE", "l", 0, payload) == b"OK"
+    client("DEBUG", "SET-SKIP-CHECKSUM-VALIDATION", 0)
+    assert client("RESTORE", "m", 0, payload).startswith(b"ERR DUMP payload version or checksum")
+
+
 def test_the_process(client: EngineClient) -> None:
     host = client.engine.host
     assert isinstance(host, Recorder)
@@ -279,6 +295,14 @@ def test_change_repl_id(client: EngineClient) -> None:
     client("DEBUG", "CHANGE-REPL-ID")
     assert client.engine.replication.history.replid != before
     assert len(client.engine.replication.history.replid) == 40
+
+
+def test_replicas_may_be_told_what_was_not_done_here() -> None:
+    primary, replica = Group().pair()
+    primary.engine.config.enable_debug_command = "yes"
+    assert primary("DEBUG", "REPLICATE", "SET", "a", "1") == b"OK"
+    primary("WAIT", 1, 0)
+    assert (primary("GET", "a"), replica("GET", "a")) == (None, b"1")
 
 
 def test_help(client: EngineClient) -> None:

@@ -11,7 +11,7 @@ from fractions import Fraction
 from math import copysign, inf, ulp
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pyredis.types.doubles import (
@@ -21,6 +21,7 @@ from pyredis.types.doubles import (
     format_long_double,
     format_scan_score,
     parse_double,
+    parse_doubles,
     parse_long_double,
     parse_range_double,
 )
@@ -111,6 +112,22 @@ def test_parse_double_refuses(text: bytes) -> None:
 def test_parse_double_refuses_hexadecimal_out_of_range(text: bytes) -> None:
     with pytest.raises(ValueError):
         parse_double(text)
+
+
+@given(st.lists(st.one_of(st.floats(allow_nan=False).map(format_double), st.binary(max_size=5))))
+@example([b"1", b"-0", b"2.50", b"17"])
+@example([b"1", b"1_0"])
+@example([b"1,2"])
+@example([b"9" * 400])
+@example([b"0." + b"0" * 400 + b"1"])
+def test_many_doubles_at_once(texts: list[bytes]) -> None:
+    try:
+        expected = list(map(parse_double, texts))
+    except ValueError:
+        with pytest.raises(ValueError):
+            parse_doubles(texts)
+    else:
+        assert list(map(repr, parse_doubles(texts))) == list(map(repr, expected))
 
 
 def test_parse_range_double() -> None:

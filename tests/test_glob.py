@@ -107,3 +107,14 @@ def test_agrees_with_a_real_server(real_redis: RealRedis) -> None:
             matches = compile_glob(pattern)
             assert set(redis("KEYS", pattern)) == {key for key in keys if matches(key)}, pattern
     redis.close()
+
+
+@pytest.mark.parametrize("behind", [b"", b"*"])
+def test_a_thousand_stars_are_the_limit(real_redis: RealRedis, behind: bytes) -> None:
+    real = real_redis.client()
+    for count in (1000, 1001):
+        text, pattern = b"a" * count, b"*a" * count + behind
+        real("FLUSHALL")
+        real("SET", text, "")
+        assert compile_glob(pattern)(text) is bool(real("KEYS", pattern)) is (count == 1000)
+    real.close()

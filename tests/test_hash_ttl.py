@@ -326,7 +326,7 @@ def test_errors_of_hsetex(client: EngineClient) -> None:
         "h EX -1 1 a 1": NEGATIVE,
         f"h PXAT {2**46} 1 a 1": b"ERR invalid expire time in 'hsetex' command",
         "h FNX KEEPTTL FNX PX": one_condition,
-        "h FNX KEEPTTL FIELDS FIELDS": number,
+        "h FNX KEEPTTL FIELDS FIELDS": arity,
         "h FIELDS x a 1": number,
         "h FIELDS 0 a 1": number,
         f"h FIELDS {2**63} a 1": number,
@@ -359,7 +359,7 @@ def test_what_others_learn(client: EngineClient) -> None:
         ("HINCRBYFLOAT h b 1", "hincrbyfloat", ["0:HSETEX h KEEPTTL FIELDS 1 b 3"]),
         ("HEXPIREAT h 1 FIELDS 1 a", "hdel", ["0:HDEL h a"]),
         ("HGETEX h PX 0 FIELDS 1 b", "hdel", ["0:HDEL h b"]),
-        ("HGETDEL h FIELDS 2 c x", "hdel", ["0:HDEL h c"]),
+        ("HGETDEL h FIELDS 2 c x", "hdel", ["0:HDEL h c x"]),
         ("HGETDEL h FIELDS 1 x", "", []),
         ("HPEXPIRE h 0 FIELDS 1 d", "hdel del", ["0:HDEL h d"]),
         ("HSETEX h FIELDS 1 a 1", "new hset", ["0:HSETEX h FIELDS 1 a 1"]),
@@ -396,3 +396,33 @@ def test_what_counts_as_a_change(client: EngineClient) -> None:
         before = client.engine.ks.dirty
         do(client, request)
         assert client.engine.ks.dirty - before == dirty, request
+
+
+def test_a_hash_that_is_asked_for_a_ttl_is_ready_for_one(client: EngineClient) -> None:
+    for command in ("HEXPIRE h 100 FIELDS 1 no", "HGETEX h EX 100 FIELDS 1 no"):
+        client("DEL", "h")
+        client("HSET", "h", "a", "1")
+        client("HGETEX", "h", "PERSIST", "FIELDS", 1, "a")
+        assert client("OBJECT", "ENCODING", "h") == b"listpack"
+        client(*command.split())
+        assert client("OBJECT", "ENCODING", "h") == b"listpackex"
+
+
+def test_hsetex_counts_each_field_once(client: EngineClient) -> None:
+    dirty = client.engine.ks.dirty
+    client("HSETEX", "h", "EX", 100, "FIELDS", 2, "a", 1, "a", 2)
+    assert client.engine.ks.dirty == dirty + 2
+    client("HSETEX", "h", "EXAT", 1, "FIELDS", 1, "a", 1)
+    assert (client.engine.ks.dirty, client("EXISTS", "h")) == (dirty + 3, 0)
+
+
+def test_hsetex_looks_at_the_number_of_fields_when_there_is_one(client: EngineClient) -> None:
+    arity, number = (
+        b"ERR wrong number of arguments for 'hsetex' command",
+        b"ERR invalid number of fields",
+    )
+    for words, error in (
+        ("EX 1 FIELDS a", arity), ("EX 1 FIELDS a b", arity), ("EX 1 FIELDS a b c", number),
+        ("FIELDS 2147483648 a b", number), ("FIELDS 2147483647 a b", arity),
+    ):  # fmt: skip
+        assert client("HSETEX", "h", *words.split()) == error, words

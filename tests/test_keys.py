@@ -41,7 +41,7 @@ def test_keys(twin: Twin) -> None:
 
 
 @pytest.mark.parametrize(
-    "cursor", ["0", "+0", "", "-1", "7x", " 1", "18446744073709551615", "18446744073709551616"]
+    "cursor", ["0", "+0", "-0", "7x", "1 ", "18446744073709551615", "18446744073709551616"]
 )
 def test_scan_cursor(twin: Twin, cursor: str) -> None:
     twin("SCAN", cursor)  # of an empty database: any cursor is at its end
@@ -213,6 +213,26 @@ def test_what_others_learn(
     client("SET", "a", 1)
     client("SET", "b", 1)
     assert Observer(client).after(*args) == (events, commands)
+
+
+@pytest.mark.parametrize(
+    ("request_", "told"),
+    [
+        ("SCAN 0", ["0:DEL a", "0:DEL b"]),
+        ("SCAN 0 TYPE string", ["0:DEL a", "0:DEL b"]),
+        ("RANDOMKEY", ["0:DEL a", "0:DEL b"]),
+        ("EXISTS a b", ["0:MULTI", "0:DEL a", "0:DEL b", "0:EXEC"]),
+        ("EVAL return{redis.call('scan',0)} 0", ["0:MULTI", "0:DEL a", "0:DEL b", "0:EXEC"]),
+    ],
+)
+def test_keys_that_were_only_come_across_expire_one_by_one(
+    client: EngineClient, request_: str, told: list[str]
+) -> None:
+    client("SET", "a", 1, "PX", 1)
+    client("SET", "b", 1, "PX", 1)
+    client.clock.advance(2)
+    assert sorted(Observer(client).after(*request_.split())[1]) == sorted(told)
+    assert Observer(client).after("MSET", "c", 1)[1] == ["0:MSET c 1"]
 
 
 def test_what_counts_as_hit_and_as_use(client: EngineClient) -> None:

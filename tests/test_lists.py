@@ -462,3 +462,11 @@ def test_null_kinds(client: EngineClient) -> None:
     assert client("LPOP", "no", 1) == NullArray()
     assert client("LMPOP", 1, "no", "LEFT") == NullArray()
     assert client("LPOP", "no") is None
+
+
+def test_linsert_makes_room_before_it_looks_for_the_pivot(client: EngineClient) -> None:
+    client("CONFIG", "SET", "list-max-listpack-size", "4")
+    client("RPUSH", "l", "a", "b", "c", "d")
+    assert client("OBJECT", "ENCODING", "l") == b"listpack"
+    assert client("LINSERT", "l", "BEFORE", "none", "x") == -1
+    assert client("OBJECT", "ENCODING", "l") == b"quicklist"

@@ -16,22 +16,32 @@ LARGEST = 2**64 - 1
     [
         (b"0", 0),
         (b"17", 17),
-        (b"", 0),
         (b"+5", 5),
+        (b"-0", 0),
         (b"0007", 7),
         (b"5\0x", 5),
         (b"%d" % LARGEST, LARGEST),
-        (b"-1", LARGEST),
+        (b"-05", LARGEST - 4),
         (b"-%d" % LARGEST, 1),
     ],
 )
-def test_cursors_are_read_as_strtoul_reads_them(twin: Twin, arg: bytes, cursor: int) -> None:
+def test_cursors_are_read_as_strtoull_reads_them(twin: Twin, arg: bytes, cursor: int) -> None:
     assert parse_cursor(arg) == cursor
     twin("SADD", "numbers", 1, 2, 3)
     twin("SSCAN", "numbers", arg)
 
 
-@pytest.mark.parametrize("arg", [b"x", b"1x", b" 1", b"\t1", b"1 ", b"-", b"1.0", b"%d" % 2**64])
+def test_blanks_may_come_before_a_cursor() -> None:
+    assert parse_cursor(b" 1") == parse_cursor(b"\t\n1") == parse_cursor(b"\v +1") == 1
+
+
+@pytest.mark.parametrize("arg", [b"", b"\0", b"-1", b"-%d" % 2**63])
+def test_a_cursor_is_no_negative_number_and_not_empty(arg: bytes) -> None:
+    with pytest.raises(Error, match="ERR invalid cursor"):
+        parse_cursor(arg)
+
+
+@pytest.mark.parametrize("arg", [b"x", b"1x", b"1 ", b"-", b"1.0", b" ", b"%d" % 2**64])
 def test_other_cursors_are_invalid(twin: Twin, arg: bytes) -> None:
     with pytest.raises(Error, match="ERR invalid cursor"):
         parse_cursor(arg)

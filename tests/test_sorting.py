@@ -48,6 +48,13 @@ def test_set(twin: Twin, options: str) -> None:
     twin("SORT", "out", "BY", "nosort")
 
 
+@pytest.mark.parametrize("options", ["'BY','_'", "'BY','_','DESC'", "'BY','_','LIMIT',1,2"])
+def test_a_script_gets_a_set_in_order(twin: Twin, options: str) -> None:
+    for key, members in (("s", "qwertzx"), ("l", "qwerq")):
+        twin("SADD" if key == "s" else "RPUSH", key, *members)
+        twin("EVAL", f"return redis.call('SORT', '{key}', {options})", 0)
+
+
 @pytest.mark.parametrize("options", OPTIONS)
 def test_sorted_set(twin: Twin, options: str) -> None:
     _prepare(twin)

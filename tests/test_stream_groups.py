@@ -135,7 +135,10 @@ def test_create_and_set_id(twin: Twin) -> None:
     ):  # fmt: skip
         twin("XGROUP", *line.split())
     for key in ("s", "no", "new"):
-        twin("XINFO", "GROUPS", key)
+        real, ours = (  # without their lags, which 7.0 reckons otherwise
+            [group[:-2] for group in one("XINFO", "GROUPS", key)] for one in (twin.real, twin.ours)
+        )
+        assert real == ours
         twin("EXISTS", key)
 
 

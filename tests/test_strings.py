@@ -315,7 +315,7 @@ def test_what_depends_on_time_is_propagated_as_its_outcome(client: EngineClient)
         ("SET k 1 EX 10", f"SET k 1 PXAT {now + 10_000}"),
         ("SET k 1 nx get", ""),
         ("SET k 1 xx Get", "SET k 1 xx"),
-        (f"SET k 1 PXAT {now + 10_000} GET", f"SET k 1 PXAT {now + 10_000}"),
+        (f"set k 1 XX pxat {now + 10_000} GET", f"set k 1 XX pxat {now + 10_000} GET"),
         ("SETEX k 10 1", f"SET k 1 PXAT {now + 10_000}"),
         ("PSETEX k 10000 1", f"SET k 1 PXAT {now + 10_000}"),
         ("GETEX k", ""),

@@ -310,3 +310,15 @@ def test_what_changes_nothing_is_not_propagated(client: EngineClient) -> None:
     client("ZINCRBY", "z", "1.5", "a")
     client("ZREM", "z", "x", "a")
     assert seen == [(b"ZINCRBY", b"z", b"1.5", b"a"), (b"ZREM", b"z", b"x", b"a")]
+
+
+def test_more_members_in_a_request_than_a_listpack_holds(client: EngineClient) -> None:
+    client("CONFIG", "SET", "zset-max-listpack-entries", "3")
+    client("ZADD", "z", 1, "a", 1, "b")
+    client("ZADD", "z", "XX", 1, "a", 1, "a", 1, "a", 1, "a")
+    assert client("OBJECT", "ENCODING", "z") == b"skiplist"
+    client("ZADD", "none", 1, "a")
+    client("CONFIG", "SET", "zset-max-listpack-entries", "0")
+    assert client("OBJECT", "ENCODING", "none") == b"listpack"
+    client("ZINCRBY", "none", 1, "a")
+    assert client("OBJECT", "ENCODING", "none") == b"skiplist"

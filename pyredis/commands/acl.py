@@ -15,7 +15,7 @@ from pyredis.acl_guard import denial_text
 from pyredis.acl_log import Refusal
 from pyredis.acl_rules import CATEGORIES, Selector
 from pyredis.acl_user import User
-from pyredis.commands.args import integer, subcommand_error
+from pyredis.commands.args import c_string, integer, subcommand_error
 from pyredis.commands.help import help_reply
 from pyredis.commands.registry import Entry, Group
 from pyredis.config_types import encode
@@ -46,6 +46,7 @@ def acl(ctx: Context) -> Reply:
     "ACL SETUSER",
     arity=-3,
     flags="admin noscript loading stale",
+    tips="request_policy:all_nodes response_policy:all_succeeded",
     since="6.0.0",
     complexity="O(N). Where N is the number of rules provided.",
     usage="username [rule [rule ...]]",
@@ -69,6 +70,7 @@ def acl_setuser(ctx: Context, name: bytes, *rules: bytes) -> Reply:
     "ACL DELUSER",
     arity=-3,
     flags="admin noscript loading stale",
+    tips="request_policy:all_nodes response_policy:all_succeeded",
     since="6.0.0",
     complexity="O(1) amortized time considering the typical user.",
     usage="username [username ...]",
@@ -192,14 +194,14 @@ def acl_dryrun(ctx: Context, name: bytes, *argv: bytes) -> Reply:
 def _user(ctx: Context, name: bytes) -> User:
     user = ctx.engine.acl.users.get(name)
     if user is None:
-        raise Error(b"ERR User '%b' not found" % name)
+        raise Error(b"ERR User '%b' not found" % c_string(name))
     return user
 
 
 def _dry_entry(ctx: Context, argv: tuple[bytes, ...]) -> Entry:
     entry = ctx.engine.table.find(argv)
     if entry is None or (entry.children and len(argv) > 1):
-        raise Error(b"ERR Command '%b' not found" % argv[0])
+        raise Error(b"ERR Command '%b' not found" % c_string(argv[0]))
     if not entry.arity_min <= len(argv) <= entry.arity_max:
         raise Error(f"ERR wrong number of arguments for '{entry.name}' command")
     return entry
@@ -267,6 +269,7 @@ def acl_load(ctx: Context) -> Reply:
     "ACL SAVE",
     arity=2,
     flags="admin noscript loading stale",
+    tips="request_policy:all_nodes response_policy:all_succeeded",
     since="6.0.0",
     complexity="O(N). Where N is the number of configured users.",
 )

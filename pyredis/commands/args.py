@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pyredis.context import Context
 
 INT64_MIN: Final = -(1 << 63)
+INT32_MAX: Final = (1 << 31) - 1
 INT64_MAX: Final = (1 << 63) - 1
 NOT_INTEGER: Final = "ERR value is not an integer or out of range"
 NOT_FLOAT: Final = "ERR value is not a valid float"

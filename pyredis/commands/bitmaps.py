@@ -83,24 +83,34 @@ class _BitRange(NamedTuple):
     last: int
 
 
-def _bit_range(size: int, start: bytes, end: bytes | None, unit: bytes | None) -> _BitRange:
-    """The bits that START, END and BYTE or BIT select in a string of ``size`` bytes.
+class _Part(NamedTuple):
+    """START, END and BYTE or BIT as given. Without an END it reaches to the last byte."""
 
-    Negative positions count from the end, and what lies outside is cut off. Raises the errors
-    for the arguments, in their order.
-    """
-    low = integer(start)
-    by_bits = unit is not None and unit.upper() == b"BIT"
-    if unit is not None and not by_bits and unit.upper() != b"BYTE":
+    start: int = 0
+    end: int | None = None
+    by_bits: bool = False
+
+    def within(self, size: int) -> _BitRange:
+        """The bits selected in a string of ``size`` bytes.
+
+        Negative positions count from the end, and what lies outside is cut off.
+        """
+        total = size * 8 if self.by_bits else size
+        low, high = self.start, total - 1 if self.end is None else self.end
+        if low < 0:
+            low = max(low + total, 0)
+        if high < 0:
+            high = max(high + total, 0)
+        high = min(high, total - 1)
+        return _BitRange(low, high) if self.by_bits else _BitRange(low * 8, high * 8 + 7)
+
+
+def _is_bit(unit: bytes | None) -> bool:
+    """Whether positions are to count bits; raises a syntax error for no such unit."""
+    word = b"BYTE" if unit is None else unit.upper()
+    if word not in (b"BYTE", b"BIT"):
         syntax_error()
-    total = size * 8 if by_bits else size
-    high = integer(end) if end is not None else total - 1
-    if low < 0:
-        low = max(low + total, 0)
-    if high < 0:
-        high = max(high + total, 0)
-    high = min(high, total - 1)
-    return _BitRange(low, high) if by_bits else _BitRange(low * 8, high * 8 + 7)
+    return word == b"BIT"
 
 
 def _count(value: Bytes, bits: _BitRange) -> int:
@@ -204,18 +214,16 @@ def bitcount(
     *rest: bytes,
 ) -> Reply:
     """Counts the ones in a string or a part of it."""
+    part = _Part()
+    if start is not None:
+        if end is None or rest:
+            syntax_error()
+        part = _Part(integer(start), integer(end), _is_bit(unit))
     value = ctx.db.read_string(key)
-    if value is None:
+    low, high = part.start, part.end
+    if value is None or (low < 0 and high is not None and high < low):
         return 0
-    if start is None:
-        bits = _BitRange(0, 8 * len(value) - 1)
-    elif end is None or rest:
-        syntax_error()
-    else:
-        low, high = integer(start), integer(end)
-        if low < 0 and high < 0 and low > high:
-            return 0
-        bits = _bit_range(len(value), start, end, unit)
+    bits = part.within(len(value))
     return _count(value, bits) if bits.first <= bits.last else 0
 
 
@@ -245,12 +253,15 @@ def bitpos(
     wanted = integer(bit)
     if wanted not in (0, 1):
         raise Error("ERR The bit argument must be 1 or 0.")
+    if rest:
+        syntax_error()
+    low = 0 if start is None else integer(start)
+    by_bits = _is_bit(unit)  # before the end is looked at
+    part = _Part(low, None if end is None else integer(end), by_bits)
     value = ctx.db.read_string(key)
     if value is None:
         return -1 if wanted else 0
-    if rest:
-        syntax_error()
-    bits = _bit_range(len(value), b"0" if start is None else start, end, unit)
+    bits = part.within(len(value))
     if bits.first > bits.last:
         return -1
     found = _find(value, wanted, bits)

@@ -19,7 +19,7 @@ from pyredis.commands.connection import check_name
 from pyredis.commands.help import help_reply
 from pyredis.commands.registry import Group
 from pyredis.context import Context
-from pyredis.resp import NO_REPLY, OK, Error, Reply, Verbatim
+from pyredis.resp import NO_REPLY, OK, Error, Reply, Verbatim, encode_command
 from pyredis.session import REPLY_OFF, REPLY_ON, REPLY_SKIP_NEXT, Session
 from pyredis.tracking import Mode
 
@@ -80,11 +80,14 @@ def _flags(session: Session) -> str:
 
 def client_line(ctx: Context, session: Session) -> bytes:
     """What CLIENT LIST says of one client, without the line's end."""
-    argv: Iterable[bytes] = ()
+    argv: list[bytes] = []
     if session is ctx.session:
         argv = ctx.argv
     elif session.blocked is not None:
         argv = session.blocked.argv
+    running_bytes = 0  # the request itself is still in the buffer, in Redis' eyes
+    if session is ctx.session and argv:
+        running_bytes = len(encode_command(argv))
     ready_bytes = session.output_bytes()
     fields: dict[str, object] = {
         "id": session.id,
@@ -101,7 +104,7 @@ def client_line(ctx: Context, session: Session) -> bytes:
         "ssub": len(session.shard_channels),
         "multi": -1 if session.multi is None else len(session.multi),
         "watch": len(session.watching),
-        "qbuf": session.reader.held_bytes,
+        "qbuf": session.reader.held_bytes + running_bytes,
         "qbuf-free": session.reader.free_bytes,
         "argv-mem": sum(map(len, argv)),
         "multi-mem": session.multi_bytes,
@@ -194,6 +197,7 @@ def client_getname(ctx: Context) -> Reply:
     "CLIENT SETNAME",
     arity=3,
     flags="noscript loading stale",
+    tips="request_policy:all_nodes response_policy:all_succeeded",
     since="2.6.9",
     complexity="O(1)",
     usage="connection-name",
@@ -208,6 +212,7 @@ def client_setname(ctx: Context, name: bytes) -> Reply:
     "CLIENT SETINFO",
     arity=4,
     flags="noscript loading stale",
+    tips="request_policy:all_nodes response_policy:all_succeeded",
     since="7.2.0",
     complexity="O(1)",
     usage="<LIB-NAME libname | LIB-VER libver>",
@@ -403,7 +408,7 @@ def client_unblock(ctx: Context, number: bytes, *reason: bytes) -> Reply:
     "CLIENT PAUSE",
     arity=-3,
     flags="admin noscript loading stale",
-    since="2.9.50",
+    since="3.0.0",
     complexity="O(1)",
     usage="timeout [WRITE | ALL]",
     history=[("6.2.0", "Takes a mode, `WRITE` or `ALL`.")],
@@ -458,7 +463,7 @@ def monitor(ctx: Context) -> Reply:
     session, engine = ctx.session, ctx.engine
     if ctx.ks.unit.depth:
         raise Error("ERR MONITOR isn't allowed for DENY BLOCKING client")
-    if session.monitor:
+    if session.listens:
         return NO_REPLY
     session.monitor = True
     engine.monitors[session] = None

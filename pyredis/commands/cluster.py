@@ -388,7 +388,7 @@ def setslot(ctx: Context, *arguments: bytes) -> Reply:
 @command(
     "CLUSTER SHARDS",
     arity=2,
-    flags="stale",
+    flags="loading stale",
     tips="nondeterministic_output",
     since="7.0.0",
     complexity="O(N) where N is the total number of cluster nodes",
@@ -417,7 +417,7 @@ def slaves(ctx: Context, *arguments: bytes) -> Reply:
 @command(
     "CLUSTER SLOTS",
     arity=2,
-    flags="stale",
+    flags="loading stale",
     tips="nondeterministic_output",
     since="3.0.0",
     complexity="O(N) where N is the total number of Cluster nodes",

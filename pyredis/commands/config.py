@@ -6,12 +6,17 @@ here are the permissions and the replies.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pyredis.commands.args import syntax_error
 from pyredis.commands.help import help_reply
 from pyredis.commands.registry import Group
 from pyredis.config import BY_NAME, ConfigError, ConfigLoadingError, decode, encode
 from pyredis.context import Context
 from pyredis.resp import OK, Error, Reply
+
+if TYPE_CHECKING:
+    from pyredis.engine import Engine
 
 command = Group("server")
 
@@ -74,7 +79,7 @@ def config_set(ctx: Context, *words: bytes) -> Reply:
         ctx.config.set(
             pairs,
             protected=allowed(ctx.config.enable_protected_configs, ctx),
-            loading=ctx.engine.saver.loading is not None,
+            loading=(ctx.engine.saver.loading or ctx.engine.replication.loads_aside) is not None,
         )
     except ConfigLoadingError as error:
         raise Error(f"LOADING {error}") from error
@@ -87,27 +92,33 @@ def config_set(ctx: Context, *words: bytes) -> Reply:
     "CONFIG REWRITE",
     arity=2,
     flags="admin noscript loading stale",
+    tips="request_policy:all_nodes response_policy:all_succeeded",
     since="2.8.0",
     complexity="O(1)",
 )
 def config_rewrite(ctx: Context) -> Reply:
     """Brings the configuration file up to date with the settings."""
-    engine = ctx.engine
+    rewrite(ctx.engine)
+    return OK
+
+
+def rewrite(engine: Engine, **how: bool) -> None:
+    """Have the file rewritten, and the log told of it. Raises Error."""
     if engine.config_path is None or engine.rewrite_config is None:
         raise Error("ERR The server is running without a config file")
     try:
-        engine.rewrite_config()
+        engine.rewrite_config(**how)
     except OSError as error:
         engine.log("warning", f"CONFIG REWRITE failed: {error.strerror}")
         raise Error(f"ERR Rewriting config file: {error.strerror}") from error
     engine.log("notice", "CONFIG REWRITE executed with success.")
-    return OK
 
 
 @command(
     "CONFIG RESETSTAT",
     arity=2,
     flags="admin noscript loading stale",
+    tips="request_policy:all_nodes response_policy:all_succeeded",
     since="2.0.0",
     complexity="O(1)",
 )
@@ -123,6 +134,7 @@ def config_resetstat(ctx: Context) -> Reply:
     engine.saver.reset_stats()
     engine.aof.reset_stats()
     engine.replication.reset_stats()
+    engine.scripting.evicted_scripts = 0
     ks.hits = ks.misses = ks.expired = ks.expired_fields = 0
     for entry in engine.table.all():
         entry.reset()

@@ -1,8 +1,10 @@
 """Whole databases: their size, their end, their exchange.
 
 Emptying a database replaces its dicts by new ones, which takes no time; freeing the old
-ones takes long, and ASYNC leaves that to ``lazyfree.py``. Both commands are propagated even
-if there was nothing to delete: a replica might hold something.
+ones takes long, and is left to ``lazyfree.py``. With ASYNC nobody waits for the end of that, with
+SYNC the client does, but not the server: others are served meanwhile. Only inside a transaction or
+script, and for commands that come from elsewhere, SYNC frees on the spot. Both commands are
+propagated even if there was nothing to delete: a replica might hold something.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from pyredis.commands.registry import Group
 from pyredis.context import Context
 from pyredis.keyspace import Database
 from pyredis.resp import OK, Error, Reply
+from pyredis.session import Block
 
 command = Group("server", acl="keyspace dangerous")
 
@@ -51,10 +54,9 @@ def dbsize(ctx: Context) -> Reply:
 )
 def flushdb(ctx: Context, *mode: bytes) -> Reply:
     """Deletes all keys of the database."""
-    lazy = _lazy(ctx, mode)
-    flush(ctx, [ctx.db], lazy=lazy)
+    reply = _flush(ctx, [ctx.db], mode)
     ctx.propagate(b"FLUSHDB", *mode)
-    return OK
+    return reply
 
 
 @command(
@@ -69,11 +71,10 @@ def flushdb(ctx: Context, *mode: bytes) -> Reply:
 )
 def flushall(ctx: Context, *mode: bytes) -> Reply:
     """Deletes all keys of all databases."""
-    lazy = _lazy(ctx, mode)
-    flush(ctx, ctx.ks.dbs, lazy=lazy)
+    reply = _flush(ctx, ctx.ks.dbs, mode)
     ctx.engine.saver.flushed()
     ctx.propagate(b"FLUSHALL", *mode)
-    return OK
+    return reply
 
 
 def _lazy(ctx: Context, mode: tuple[bytes, ...]) -> bool:
@@ -83,6 +84,21 @@ def _lazy(ctx: Context, mode: tuple[bytes, ...]) -> bool:
     if len(mode) > 1 or word not in (b"ASYNC", b"SYNC"):
         syntax_error()
     return word == b"ASYNC"
+
+
+def _flush(ctx: Context, dbs: Iterable[Database], mode: tuple[bytes, ...]) -> Reply:
+    """Empty databases; the reply to the client, which may have to wait for it."""
+    lazy = _lazy(ctx, mode)
+    session, lazyfree = ctx.session, ctx.engine.lazyfree
+    waits = not (lazy or ctx.ks.unit.depth or session.inner or session.from_primary)
+    flush(ctx, dbs, lazy=lazy or waits)
+    if not waits:
+        return OK
+    lazyfree.run()  # mostly that is enough
+    if lazyfree.done == lazyfree.taken:
+        return OK
+    lazyfree.awaited = True
+    return Block((), 0, OK, freed=lazyfree.taken)
 
 
 def flush(ctx: Context, dbs: Iterable[Database], *, lazy: bool) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from pyredis.commands.args import INT64_MAX, integer, integer_in
-from pyredis.commands.config import allowed
+from pyredis.commands.config import allowed, rewrite
 from pyredis.commands.objects import encoding_name, reference_count
 from pyredis.commands.registry import Group
 from pyredis.context import Context
@@ -53,6 +53,7 @@ _NOT_ALLOWED: Final = (
 _LRU_CLOCK_MAX: Final = (1 << 24) - 1
 _DEQUE_BLOCK: Final = 64
 _PACKED_MAX_BYTES: Final = 1 << 32
+_ARGS_MAX: Final = 1 << 20
 
 
 class _Sub(NamedTuple):
@@ -226,6 +227,13 @@ def _set_disable_deny_scripts(ctx: Context, flag: bytes) -> Reply:
     return OK
 
 
+@_sub("SET-SKIP-CHECKSUM-VALIDATION", 1, usage="<0|1>")
+def _set_skip_checksum_validation(ctx: Context, flag: bytes) -> Reply:
+    """With 1 RESTORE and the loading of RDB files do not look at checksums."""
+    ctx.engine.switches.checksums_ignored = _switch(flag)
+    return OK
+
+
 def _switch(flag: bytes) -> bool:
     """As C's atoi has it: what is no number is 0."""
     try:
@@ -270,6 +278,13 @@ def _change_repl_id(ctx: Context) -> Reply:
     return OK
 
 
+@_sub("REPLICATE", 1, _ARGS_MAX, usage="<command> [<arg> ...]")
+def _replicate(ctx: Context, *argv: bytes) -> Reply:
+    """Send this to the replicas as if it had been done here: from then on their data may differ."""
+    ctx.propagate(*argv, only="replicas")
+    return OK
+
+
 # Data
 
 
@@ -303,6 +318,14 @@ def _reload(ctx: Context, *options: bytes) -> Reply:
     if not given <= {b"NOSAVE", b"NOFLUSH", b"MERGE"}:
         raise Error("ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.")
     ctx.engine.saver.reload(b"NOSAVE" not in given, b"NOFLUSH" not in given, b"MERGE" in given)
+    return OK
+
+
+@_sub("CONFIG-REWRITE-FORCE-ALL")
+def _config_rewrite_force_all(ctx: Context) -> Reply:
+    """Bring the configuration file up to date as CONFIG REWRITE does, and write all settings
+    into it that have their defaults, too."""
+    rewrite(ctx.engine, everything=True)
     return OK
 
 
@@ -366,7 +389,7 @@ def _serialized_bytes(value: Value, compresses: bool) -> int:
 
 
 def _existing(ctx: Context, key: bytes) -> Value:
-    value = ctx.db.peek(key)
+    value = ctx.db.data.get(key)  # even past its time, as long as it is there
     if value is None:
         raise Error("ERR no such key")
     return value

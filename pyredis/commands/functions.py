@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pyredis.commands.args import subcommand_error
 from pyredis.commands.help import help_reply
 from pyredis.commands.registry import Group, KeySpec
-from pyredis.commands.scripting import counted, flush_mode, keys_among
+from pyredis.commands.scripting import counted, flush_mode, keys_among, show
 from pyredis.context import Context
 from pyredis.glob import compile_glob
 from pyredis.resp import OK, Error, Reply, SetReply, Simple
@@ -31,6 +32,7 @@ def _keys(flags: str) -> tuple[KeySpec, ...]:
 def _call(
     ctx: Context, name: str, function: bytes, count: bytes, rest: tuple[bytes, ...], read_only: bool
 ) -> Reply:
+    show(ctx)
     scripting = ctx.engine.scripting
     found = scripting.libraries.find(function)
     if found is None:
@@ -121,13 +123,6 @@ def function_delete(ctx: Context, name: bytes) -> Reply:
     return OK
 
 
-def _too_many(subcommand: str) -> Error:
-    return Error(
-        f"ERR unknown subcommand or wrong number of arguments for '{subcommand}'. "
-        "Try FUNCTION HELP."
-    )
-
-
 @command(
     "FUNCTION FLUSH",
     arity=-2,
@@ -140,7 +135,7 @@ def _too_many(subcommand: str) -> Error:
 def function_flush(ctx: Context, *mode: bytes) -> Reply:
     """Deletes all libraries."""
     if len(mode) > 1:
-        raise _too_many("FLUSH")
+        subcommand_error(ctx)
     flush_mode("FUNCTION FLUSH only supports", mode)
     ctx.engine.scripting.libraries.flush()
     _changed(ctx)
@@ -173,7 +168,7 @@ def function_restore(ctx: Context, payload: bytes, *policy: bytes) -> Reply:
     from pyredis.scripting.functions import Policy
 
     if len(policy) > 1:
-        raise _too_many("RESTORE")
+        subcommand_error(ctx)
     try:
         chosen = Policy(policy[0].upper()) if policy else Policy.APPEND
     except ValueError:

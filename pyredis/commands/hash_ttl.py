@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from pyredis.commands.args import INT64_MAX, c_string, integer, integer_in
+from pyredis.commands.args import INT32_MAX, INT64_MAX, c_string, integer, integer_in
 from pyredis.commands.registry import Group, first
 from pyredis.context import Context
 from pyredis.field_expiry import settle
@@ -107,17 +107,20 @@ class _Outcome:
         self.updated.append(field)
         return DONE
 
-    def tell(self, event: str) -> None:
-        """Announce the changes, ``event`` for those that left the field in place."""
+    def tell(self, event: str, counts: bool = True) -> None:
+        """Announce the changes, ``event`` for those that left the field in place.
+
+        They are no changes of their own, if not ``counts``: another was counted for each.
+        """
         db, key = self.ctx.db, self.key
         if self.deleted:
-            db.changed(key, "hdel", len(self.deleted))
+            db.changed(key, "hdel", len(self.deleted) if counts else 0)
             if not self.value.fields:
                 db.remove(key)
                 db.changed(key, "del", 0)
         elif self.updated:
             db.schedule(key, self.value)
-            db.changed(key, event, len(self.updated))
+            db.changed(key, event, len(self.updated) if counts else 0)
 
 
 # Setting
@@ -126,7 +129,7 @@ class _Outcome:
 @command(
     "HEXPIRE",
     arity=-6,
-    flags="write denyoom fast",
+    flags="write fast",
     keys=first("RW update"),
     since="7.4.0",
     complexity=_COMPLEXITY,
@@ -140,7 +143,7 @@ def hexpire(ctx: Context, key: bytes, seconds: bytes, *args: bytes) -> Reply:
 @command(
     "HPEXPIRE",
     arity=-6,
-    flags="write denyoom fast",
+    flags="write fast",
     keys=first("RW update"),
     since="7.4.0",
     complexity=_COMPLEXITY,
@@ -154,7 +157,7 @@ def hpexpire(ctx: Context, key: bytes, milliseconds: bytes, *args: bytes) -> Rep
 @command(
     "HEXPIREAT",
     arity=-6,
-    flags="write denyoom fast",
+    flags="write fast",
     keys=first("RW update"),
     since="7.4.0",
     complexity=_COMPLEXITY,
@@ -168,7 +171,7 @@ def hexpireat(ctx: Context, key: bytes, when: bytes, *args: bytes) -> Reply:
 @command(
     "HPEXPIREAT",
     arity=-6,
-    flags="write denyoom fast",
+    flags="write fast",
     keys=first("RW update"),
     since="7.4.0",
     complexity=_COMPLEXITY,
@@ -196,6 +199,7 @@ def _expire(
     if value is None:
         return [NO_FIELD] * len(fields)
     past = settle(ctx.db, key, value, fields)
+    value.expect_deadlines()
     outcome = _Outcome(ctx, key, value)
     replies: list[Reply] = []
     for field in fields:
@@ -258,6 +262,7 @@ def hpersist(ctx: Context, key: bytes, *args: bytes) -> Reply:
     arity=-5,
     flags="readonly fast",
     keys=first("RO access"),
+    tips="nondeterministic_output",
     since="7.4.0",
     complexity=_COMPLEXITY,
     usage=f"key {_FIELDS_USAGE}",
@@ -272,6 +277,7 @@ def httl(ctx: Context, key: bytes, *args: bytes) -> Reply:
     arity=-5,
     flags="readonly fast",
     keys=first("RO access"),
+    tips="nondeterministic_output",
     since="7.4.0",
     complexity=_COMPLEXITY,
     usage=f"key {_FIELDS_USAGE}",
@@ -356,6 +362,8 @@ def hgetex(ctx: Context, key: bytes, *args: bytes) -> Reply:
     if value is None:
         return [None] * len(fields)
     past = settle(db, key, value, fields)
+    if when_ms is not None:
+        value.expect_deadlines()
     outcome = _Outcome(ctx, key, value)
     replies: list[Reply] = []
     for field in fields:
@@ -394,16 +402,16 @@ def hgetdel(ctx: Context, key: bytes, *args: bytes) -> Reply:
         return [None] * len(fields)
     past = settle(db, key, value, fields)
     replies: list[Reply] = []
-    deleted: list[bytes] = []
+    deleted = 0
     for field in fields:
         content = None if field in past else value.fields.get(field)
         replies.append(content)
         if content is not None:
             value.remove(field)
-            deleted.append(field)
+            deleted += 1
     if deleted:
-        db.changed(key, "hdel", len(deleted))
-        ctx.propagate(b"HDEL", key, *deleted)
+        db.changed(key, "hdel", deleted)
+        ctx.propagate(b"HDEL", key, *fields)
         if not value.fields:
             db.remove(key)
             db.changed(key, "del", 0)
@@ -445,13 +453,14 @@ def hsetex(ctx: Context, key: bytes, *args: bytes) -> Reply:
     db.changed(key, "hset", len(fields))
     if wanted.when_ms is None:
         return 1
+    value.expect_deadlines()
     outcome = _Outcome(ctx, key, value)
     for field in dict.fromkeys(fields):
         outcome.set(field, wanted.when_ms)
     if outcome.updated:
         at_ms = b"%d" % wanted.when_ms
         ctx.propagate(b"HSETEX", key, *wanted.told, b"PXAT", at_ms, *args[wanted.fields_at :])
-    outcome.tell("hexpire")
+    outcome.tell("hexpire", counts=False)
     return 1
 
 
@@ -477,9 +486,9 @@ def _parse_hsetex(ctx: Context, args: Sequence[bytes]) -> _HSetEx:
     while at < len(args):
         word = args[at].upper()
         if word == b"FIELDS":
-            if at + 1 == len(args):
+            if at + 3 >= len(args):
                 break
-            count = integer_in(args[at + 1], 1, INT64_MAX, "ERR invalid number of fields")
+            count = integer_in(args[at + 1], 1, INT32_MAX, "ERR invalid number of fields")
             pairs = args[at + 2 :]
             if len(pairs) != 2 * count:
                 break

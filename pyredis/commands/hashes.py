@@ -30,6 +30,7 @@ from pyredis.commands.scanning import parse_cursor, parse_scan, scan_reply
 from pyredis.context import Context
 from pyredis.field_expiry import living, sampled, settle, visible
 from pyredis.keyspace import WRONGTYPE
+from pyredis.limits import elements_wanted
 from pyredis.resp import OK, Error, Reply
 from pyredis.types.doubles import add_long_doubles, format_long_double, parse_long_double
 from pyredis.types.hashes import Hash
@@ -360,7 +361,7 @@ def hrandfield(ctx: Context, key: bytes, count: bytes | None = None, *more: byte
     if value is None:
         return []
     if number < 0:
-        picked = value.sample_many(ctx.rng, -number)
+        picked = value.sample_many(ctx.rng, elements_wanted(ctx.engine, ctx.session, -number))
     else:
         picked = value.sample_distinct(ctx.rng, number)
     if not more:

@@ -150,7 +150,7 @@ def keys_(ctx: Context, pattern: bytes) -> Reply:
     "SCAN",
     arity=-2,
     flags="readonly",
-    tips="nondeterministic_output request_policy:special",
+    tips="nondeterministic_output request_policy:special response_policy:special",
     since="2.8.0",
     complexity="O(1) for every call. O(N) for a complete iteration, including enough command "
     "calls for the cursor to return back to 0. N is the number of elements inside the collection.",
@@ -174,6 +174,7 @@ def scan(ctx: Context, cursor: bytes, *args: bytes) -> Reply:
         ]
     elif db.expires:
         page = [key for key in page if key not in db.expires or db.peek(key) is not None]
+    ctx.ks.unit.part()
     return scan_reply(at, page)
 
 
@@ -181,13 +182,15 @@ def scan(ctx: Context, cursor: bytes, *args: bytes) -> Reply:
     "RANDOMKEY",
     arity=1,
     flags="readonly",
-    tips="request_policy:all_shards nondeterministic_output",
+    tips="request_policy:all_shards response_policy:special nondeterministic_output",
     since="1.0.0",
     complexity="O(1)",
 )
 def randomkey(ctx: Context) -> Reply:
     """Picks a key by lot."""
-    return ctx.db.random_key(ctx.rng)
+    key = ctx.db.random_key(ctx.rng)
+    ctx.ks.unit.part()
+    return key
 
 
 @command(

@@ -66,7 +66,7 @@ def latency_history(ctx: Context, event: bytes) -> Reply:
     "LATENCY RESET",
     arity=-2,
     flags=_FLAGS,
-    tips="request_policy:all_nodes response_policy:all_succeeded",
+    tips="request_policy:all_nodes response_policy:agg_sum",
     since="2.8.13",
     complexity="O(1)",
     usage="[event [event ...]]",

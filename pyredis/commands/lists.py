@@ -351,11 +351,13 @@ def linsert(ctx: Context, key: bytes, where: bytes, pivot: bytes, element: bytes
     found = db.write_as(key, List)
     if found is None:
         return 0
+    fill = ctx.config.list_max_listpack_size
+    found.make_room(element, fill)  # before it is known whether there is the pivot, as in Redis
     try:
         at = found.items.index(pivot)
     except ValueError:
         return -1
-    found.insert(at + (side == b"AFTER"), element, ctx.config.list_max_listpack_size)
+    found.insert(at + (side == b"AFTER"), element, fill)
     db.changed(key, "linsert", 1)
     return len(found.items)
 

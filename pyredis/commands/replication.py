@@ -55,7 +55,7 @@ def replicaof(ctx: Context, host: bytes, port: bytes) -> Reply:
             node.unfollow()
             ctx.engine.log("notice", f"MASTER MODE enabled (user request from {who})")
         return OK
-    if ctx.session.replica is not None and ctx.session.replica.attached:
+    if ctx.session.listens:
         raise Error("ERR Command is not valid when client is a replica.")
     number = integer_in(port, 0, _PORT_MAX, "ERR Invalid master port")
     address = (_text(host), number)
@@ -200,7 +200,7 @@ def replconf(ctx: Context, *args: bytes) -> Reply:
 def psync(ctx: Context, replid: bytes, offset: bytes, *option: bytes) -> Reply:
     """Makes the client a replica: it gets what it misses, or a copy of all data, and the stream."""
     node = ctx.engine.replication
-    if ctx.session.replica is not None and ctx.session.replica.attached:
+    if ctx.session.listens:
         return NO_REPLY
     name = _text(replid)
     if option and option[0].upper() == b"FAILOVER":
@@ -212,7 +212,14 @@ def psync(ctx: Context, replid: bytes, offset: bytes, *option: bytes) -> Reply:
         node.unfollow()
         ctx.engine.log("notice", f"MASTER MODE enabled (failover request from {_shown(ctx)})")
     _check_link(ctx)
-    number = integer_in(offset, -INT64_MAX - 1, INT64_MAX)
+    try:
+        number = integer_in(offset, -INT64_MAX - 1, INT64_MAX)
+    except Error:
+        asker = node.primary.downstream(ctx.session).name
+        ctx.engine.log(
+            "warning", f"Replica {asker} asks for synchronization but with a wrong offset"
+        )
+        raise
     return node.primary.psync(ctx.session, name, number)
 
 
@@ -225,7 +232,7 @@ def psync(ctx: Context, replid: bytes, offset: bytes, *option: bytes) -> Reply:
 )
 def sync(ctx: Context) -> Reply:
     """Makes the client a replica in the manner of old: a copy of all data, then the stream."""
-    if ctx.session.replica is not None and ctx.session.replica.attached:
+    if ctx.session.listens:
         return NO_REPLY
     _check_link(ctx)
     return ctx.engine.replication.primary.psync(ctx.session, "?", -1, old=True)

@@ -4,8 +4,9 @@ The order of checks is Redis': first the cursor, then the key and its type, then
 So the options of a scan over a missing key are never looked at: call `parse_scan` only when
 there is something to scan.
 
-Cursors are read as C's strtoul reads them, hence the odd cases: the empty string is 0, a sign
-is allowed, -1 is the largest cursor, and what follows a NUL byte is not seen.
+A plain number below 0 is no cursor. What is not spelled as a plain 64-bit number is read as C's
+strtoull reads it, hence the odd cases: blanks and a sign may come first, -05 is the largest
+cursor but four, and what follows a NUL byte is not seen.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pyredis.commands.args import integer, syntax_error
+from pyredis.commands.args import canonical_integer, integer, syntax_error
 from pyredis.glob import compile_glob
 from pyredis.resp import Error, Reply
 
 COUNT_DEFAULT: Final = 10
 
-_NUMBER: Final = re.compile(rb"([+-]?)([0-9]+)")
+_NUMBER: Final = re.compile(rb"[ \t-\r]*([+-]?)([0-9]+)")
 _CURSOR_MAX: Final = (1 << 64) - 1
 
 
@@ -37,10 +38,10 @@ class ScanOptions:
 
 def parse_cursor(arg: bytes) -> int:
     """A cursor, 0 to 2**64 - 1; raises the error for anything else."""
-    text = arg.partition(b"\0")[0]
-    if not text:
-        return 0
-    number = _NUMBER.fullmatch(text)
+    plain = canonical_integer(arg)
+    if plain is not None and plain < 0:
+        raise Error("ERR invalid cursor")
+    number = _NUMBER.fullmatch(arg.partition(b"\0")[0])
     if number is not None and len(number[2].lstrip(b"0")) <= 20:
         value = int(number[2])
         if value <= _CURSOR_MAX:

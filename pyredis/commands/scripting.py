@@ -42,9 +42,17 @@ def counted(ctx: Context, name: str, reply: Reply) -> Reply:
     return reply
 
 
+def show(ctx: Context) -> None:
+    """Monitors see a script before what it calls."""
+    engine = ctx.engine
+    if engine.monitors:
+        engine.stats.show_to_monitors(engine, ctx.session, ctx.argv)
+
+
 def _evaluate(
     ctx: Context, text: bytes, count: bytes, rest: tuple[bytes, ...], read_only: bool
 ) -> Reply:
+    show(ctx)
     scripting = ctx.engine.scripting
     keys = keys_among(count, rest, NOT_INTEGER)
     return scripting.evaluate(ctx, scripting.cache(text, False), keys, rest, read_only)
@@ -53,6 +61,7 @@ def _evaluate(
 def _evaluate_sha(
     ctx: Context, sha: bytes, count: bytes, rest: tuple[bytes, ...], read_only: bool
 ) -> Reply:
+    show(ctx)
     if len(sha) != _SHA_BYTES:
         raise Error(NO_SCRIPT)
     keys = keys_among(count, rest, NOT_INTEGER)

@@ -32,8 +32,16 @@ _SHADES: Final = " ▀▄█"  # of two cells, one above the other
     complexity="O(1)",
 )
 def time(ctx: Context) -> Reply:
-    """Returns the server's time: Unix seconds, and microseconds on top."""
-    seconds, micros = divmod(ctx.engine.clock.now_us(), 1_000_000)
+    """Returns the server's time: Unix seconds, and microseconds on top.
+
+    In a transaction or a script it is the same all along, as all time is there.
+    """
+    unit, clock = ctx.ks.unit, ctx.engine.clock
+    if not unit.depth:
+        time_us = clock.now_us()
+    else:
+        time_us = unit.time_us = unit.time_us or clock.now_us()
+    seconds, micros = divmod(time_us, 1_000_000)
     return [b"%d" % seconds, b"%d" % micros]
 
 

@@ -16,6 +16,7 @@ from pyredis.commands.registry import Group, counted, first, span
 from pyredis.commands.scanning import parse_cursor, parse_scan, scan_reply
 from pyredis.context import Context
 from pyredis.keyspace import WRONGTYPE
+from pyredis.limits import elements_wanted
 from pyredis.resp import Error, Reply, SetReply
 from pyredis.types.sets import Set, difference, intersection, union
 
@@ -249,7 +250,7 @@ def srandmember(ctx: Context, key: bytes, count: bytes | None = None, *more: byt
     if value is None:
         return []
     if number < 0:
-        return value.sample_many(ctx.rng, -number)
+        return value.sample_many(ctx.rng, elements_wanted(ctx.engine, ctx.session, -number))
     return value.sample_distinct(ctx.rng, number)
 
 
@@ -291,7 +292,7 @@ def sinter(ctx: Context, *keys: bytes) -> Reply:
     "SINTERSTORE",
     arity=-3,
     flags="write denyoom",
-    keys=first("RW update") + span("RO access", at=2),
+    keys=first("OW update") + span("RO access", at=2),
     since="1.0.0",
     complexity="O(N*M) worst case where N is the cardinality of the smallest set and M is the "
     "number of sets.",

@@ -9,8 +9,8 @@ same everywhere (but not under ALPHA with BY, where missing weights come first a
 the order in which they were loaded). DESC turns all of that round.
 
 A BY without a star names no key: nothing is sorted, and LIMIT takes its part straight from the
-value. Only a set that is to be stored is sorted even then, alphabetically, since Redis' own
-order of it is up to chance.
+value. Only a set that is to be stored, or that a script asked for, is sorted even then,
+alphabetically, since Redis' own order of it is up to chance.
 
 Side effect, as in Redis: a sorted set that was sorted has encoding `skiplist` from then on.
 
@@ -173,7 +173,8 @@ def _run(ctx: Context, key: bytes, options: Options) -> list[bytes | None]:
     kind = type(value)
     if kind is not List and kind is not Set and kind is not ZSet:
         raise Error(WRONGTYPE)
-    if kind is Set and not options.sorts and options.store is not None:
+    fixed = options.store is not None or ctx.engine.scripting.run is not None
+    if kind is Set and not options.sorts and fixed:
         options.sorts, options.alpha, options.by = True, True, None
     if kind is ZSet:
         value.skiplist = True

@@ -24,7 +24,6 @@ from pyredis.commands.stream_args import (
     interval_end,
     interval_start,
     propagate_claim,
-    propagate_consumer,
     propagate_place,
     see_consumer,
 )
@@ -152,7 +151,7 @@ class _Claim:
         self.stream = stream
         self.group = group
         ctx.propagate_nothing()
-        self.consumer, self.is_new = see_consumer(ctx, key, group, by)
+        self.consumer, _ = see_consumer(ctx, key, group, by)
         self.told = False
 
     def drop(self, entry_id: int, nack: Nack, written: bytes = b"") -> None:
@@ -180,11 +179,6 @@ class _Claim:
         if self.ctx.ks.feeds:
             propagate_claim(self.ctx, self.key, self.name, self.group, entry_id, nack, written)
         self.told = True
-
-    def close(self) -> None:
-        """Tell of a consumer that came into being though it got nothing."""
-        if self.is_new and not self.consumer.pending:
-            propagate_consumer(self.ctx, self.key, self.name, self.consumer)
 
 
 @command(
@@ -230,7 +224,6 @@ def xclaim(
     if place_untold and not claim.told:
         ctx.db.changed_unseen(key)
         propagate_place(ctx, key, name, group)
-    claim.close()
     return claimed
 
 
@@ -323,7 +316,6 @@ def xautoclaim(
         elif not idle_ms or ctx.now_ms - nack.time_ms >= idle_ms:
             claim.take(entry_id, nack, ctx.now_ms, nack.delivered + (not just_id))
             claimed.append(claim.reply_for(entry_id, just_id))
-    claim.close()
     return [cursor, claimed, deleted]
 
 

@@ -155,15 +155,13 @@ class _Reading:
         consumer, is_new = see_consumer(ctx, self.key, group, request.consumer)
         if is_new and request.noack:
             propagate_consumer(ctx, self.key, request.group, consumer)
-        entries: list[Reply] | None = None
+        entries: list[Reply] | None
         if self.start != _NEW:
-            entries = self._history(ctx, consumer)
+            entries = self._history(ctx, consumer)  # counts as no change
         else:
             entries = self._new_entries(ctx, consumer)
-        if entries is not None:
-            ctx.db.changed_unseen(self.key)
-        if is_new and not request.noack and not consumer.pending:
-            propagate_consumer(ctx, self.key, request.group, consumer)
+            if entries is not None:
+                ctx.db.changed_unseen(self.key)
         return entries
 
     def _history(self, ctx: Context, consumer: Consumer) -> list[Reply]:
@@ -343,10 +341,10 @@ class _Request:
             )
 
     def _unbalanced(self) -> None:
-        symbol = b"$" if self.name == b"XREAD" else b">"
+        places = b"ID, '+', or '$'" if self.name == b"XREAD" else b"ID or '>'"
         raise Error(
-            b"ERR Unbalanced '%b' list of streams: for each stream key an ID or '%b' must be "
-            b"specified." % (self.name.lower(), symbol)
+            b"ERR Unbalanced '%b' list of streams: for each stream key an %b must be specified."
+            % (self.name.lower(), places)
         )
 
 

@@ -79,7 +79,7 @@ def delex(ctx: Context, key: bytes, *args: bytes) -> Reply:
     if lazily:
         ctx.ks.free(value)
     db.changed(key, "del")
-    ctx.propagate(b"UNLINK" if lazily else b"DEL", key)
+    ctx.propagate(b"DEL", key)
     return 1
 
 

@@ -10,8 +10,9 @@ those who do not care. Two rules follow:
   from then on cost what they touch. Redis' encoding ``raw`` is the same ratchet.
 
 What depends on the clock or on floating point is propagated as its outcome: SET with a time to
-live as ``SET key value PXAT ms``, GETEX as PEXPIREAT, PERSIST or DEL, INCRBYFLOAT as the SET of
-the new number. Likewise a SET that compared with the old value is told without the comparison.
+live as ``SET key value PXAT ms`` unless PXAT was said, GETEX as PEXPIREAT, PERSIST or DEL,
+INCRBYFLOAT as the SET of the new number. Likewise a SET that compared with the old value is told
+without the comparison.
 """
 
 from __future__ import annotations
@@ -233,7 +234,9 @@ def _set_with(ctx: Context, key: bytes, value: bytes, words: tuple[bytes, ...]) 
     if not allowed:
         return reply if get_old else None
     if when_ms:
-        _set_until(ctx, key, value, when_ms)
+        put_until(ctx, key, value, when_ms)
+        if lifetime != b"PXAT" or condition in COMPARISONS:  # else it can go on as it came
+            _tell_until(ctx, key, value, when_ms)
         return reply
     if lifetime:
         db.put(key, value)
@@ -256,9 +259,13 @@ def put_until(ctx: Context, key: bytes, value: bytes, when_ms: int) -> None:
     db.changed(key, "expire", 0)
 
 
+def _tell_until(ctx: Context, key: bytes, value: bytes, when_ms: int) -> None:
+    ctx.propagate(b"SET", key, value, b"PXAT", b"%d" % when_ms)
+
+
 def _set_until(ctx: Context, key: bytes, value: bytes, when_ms: int) -> None:
     put_until(ctx, key, value, when_ms)
-    ctx.propagate(b"SET", key, value, b"PXAT", b"%d" % when_ms)
+    _tell_until(ctx, key, value, when_ms)
 
 
 @command(
@@ -353,7 +360,7 @@ def getdel(ctx: Context, key: bytes) -> Reply:
     if old is not None:
         db.remove(key)
         db.changed(key, "del")
-        ctx.propagate(b"UNLINK" if ctx.config.lazyfree_lazy_user_del else b"DEL", key)
+        ctx.propagate(b"DEL", key)
     return old
 
 
@@ -441,7 +448,6 @@ def mset(ctx: Context, *pairs: bytes) -> Reply:
     arity=-3,
     flags="write denyoom",
     keys=span("OW insert", step=2),
-    tips="request_policy:multi_shard response_policy:agg_min",
     since="1.0.1",
     complexity="O(N) where N is the number of keys to set.",
     usage="key value [key value ...]",

@@ -57,6 +57,7 @@ def exec_(ctx: Context) -> Reply:
     if verdict == "cas":
         return NULL_ARRAY
     reply = Wire([b"*%d\r\n" % len(queue)])
+    unit.time_us = 0
     unit.depth += 1
     try:
         for entry, argv in queue:

@@ -22,6 +22,7 @@ _TIPS = "request_policy:all_shards response_policy:agg_min"
 @command(
     "WAIT",
     arity=3,
+    flags="blocking",
     tips=_TIPS,
     since="3.0.0",
     complexity="O(1)",
@@ -38,7 +39,7 @@ def wait(ctx: Context, numreplicas: bytes, timeout: bytes) -> Reply:
         )
     wanted = integer(numreplicas)
     deadline_ms = _deadline_ms(ctx, timeout)
-    offset = ctx.session.write_offset
+    offset = _write_offset(ctx)
     confirmed = node.primary.count_acked(offset)
     if confirmed >= wanted:
         return confirmed
@@ -50,7 +51,7 @@ def wait(ctx: Context, numreplicas: bytes, timeout: bytes) -> Reply:
 @command(
     "WAITAOF",
     arity=4,
-    flags="noscript",
+    flags="blocking",
     tips=_TIPS,
     since="7.2.0",
     complexity="O(1)",
@@ -69,7 +70,7 @@ def waitaof(ctx: Context, numlocal: bytes, numreplicas: bytes, timeout: bytes) -
         )
     if local and not ctx.config.appendonly:
         raise Error("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.")
-    offset = ctx.session.write_offset
+    offset = _write_offset(ctx)
 
     def confirmed() -> list[int]:
         synced = node.fsynced_offset()
@@ -82,6 +83,16 @@ def waitaof(ctx: Context, numlocal: bytes, numreplicas: bytes, timeout: bytes) -
     if ctx.session.blocked is None:
         node.want_acks()
     return Block((), deadline_ms, confirmed, on_ack=True)
+
+
+def _write_offset(ctx: Context) -> int:
+    """Where the stream stands behind the client's last write.
+
+    Inside a transaction or script that has written, it is not known yet, and nobody has got it.
+    """
+    if ctx.ks.unit.commands:
+        return ctx.engine.replication.history.offset + 1
+    return ctx.session.write_offset
 
 
 def _deadline_ms(ctx: Context, arg: bytes) -> int:

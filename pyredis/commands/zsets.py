@@ -24,6 +24,7 @@ from pyredis.commands.registry import Group, first
 from pyredis.commands.scanning import parse_cursor, parse_scan, scan_reply
 from pyredis.context import Context
 from pyredis.keyspace import WRONGTYPE, Database
+from pyredis.limits import elements_wanted
 from pyredis.resp import NULL_ARRAY, Error, Reply
 from pyredis.types.doubles import format_double, format_scan_score, parse_double
 from pyredis.types.zset import NEW, SAME, Entry, ZSet
@@ -127,9 +128,8 @@ def zadd(ctx: Context, key: bytes, score: bytes, member: bytes, *more: bytes) ->
         if zset is not None:
             raise Error(WRONGTYPE)
         zset = _create(ctx, key, member, 1)
-    elif not zset.skiplist and member not in zset.scores:
-        config = ctx.config
-        zset.outgrow(member, config.zset_max_listpack_entries, config.zset_max_listpack_value)
+    elif not zset.skiplist:
+        _outgrow(ctx, zset, member)
     done = zset.add(member, number)
     if done:
         db.changed(key, "zadd")
@@ -226,6 +226,8 @@ def _set_scores(
     added = moved = 0
     conditional = any(terms)
     add, held = zset.add, zset.scores
+    if len(members) > ctx.config.zset_max_listpack_entries:
+        zset.skiplist = True  # as in Redis since 7.2, even if it has them all
     for member, score in zip(members, scores, strict=True):
         if conditional and not terms.admit(held.get(member), score):
             continue
@@ -241,9 +243,12 @@ def _set_scores(
 
 def _outgrow(ctx: Context, zset: ZSet, member: bytes) -> None:
     """Convert the set as Redis does, before a member that it cannot take in its small form."""
-    if not zset.skiplist and member not in zset.scores:
-        config = ctx.config
-        zset.outgrow(member, config.zset_max_listpack_entries, config.zset_max_listpack_value)
+    if zset.skiplist:
+        return
+    config = ctx.config
+    entries_max = config.zset_max_listpack_entries
+    if member not in zset.scores or not entries_max:
+        zset.outgrow(member, entries_max, config.zset_max_listpack_value)
 
 
 # Remove
@@ -392,7 +397,7 @@ def zrandmember(ctx: Context, key: bytes, count: bytes | None = None, *options: 
     if zset is None:
         return []
     if number < 0:
-        entries = zset.sample_many(ctx.rng, -number)
+        entries = zset.sample_many(ctx.rng, elements_wanted(ctx.engine, ctx.session, -number))
     else:
         entries = zset.sample_distinct(ctx.rng, number)
         if number >= len(zset):

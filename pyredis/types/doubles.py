@@ -24,6 +24,7 @@ blanks, overflow (to inf) and even the empty text (0) are accepted there.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import Final, NamedTuple
 
@@ -31,6 +32,8 @@ _INTEGER_MAX: Final = float(2**62)  # integers up to here are printed as such
 _PLACES_MAX: Final = 6  # with so many places the point is used whatever the magnitude
 _ZEROS_MAX: Final = 6  # so many zeros are appended to print a large integer in full
 
+_PLAIN = re.compile(rb"[-0-9.,]*")  # what float() either reads as Redis does, or refuses
+_PLAIN_BYTES_MAX: Final = 64  # too few to overflow, or to underflow
 _NUMBER = re.compile(
     rb"(?P<sign>[+-]?)(?:"
     rb"0[xX](?P<hex>[0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)(?:[pP](?P<power>[+-]?[0-9]+))?"
@@ -98,6 +101,15 @@ def parse_double(text: bytes) -> float:
     if x == 0.0 or x - x != 0.0 or text[0] <= 32 or text[-1] <= 32 or b"_" in text:
         return x if text == b"0" else _parse_unusual(text)
     return x
+
+
+def parse_doubles(texts: list[bytes]) -> list[float]:
+    """Returns the doubles that texts spell, as ``parse_double`` does, quickly if all are plain."""
+    longest = max(map(len, texts), default=0)
+    if longest <= _PLAIN_BYTES_MAX and _PLAIN.fullmatch(b",".join(texts)):
+        with contextlib.suppress(ValueError):
+            return list(map(float, texts))
+    return list(map(parse_double, texts))
 
 
 def _parse_unusual(text: bytes) -> float:

@@ -127,10 +127,15 @@ class Hash(Keyed):
         """Returns the Unix time in ms until which a field lives, None if for ever."""
         return None if self.deadlines is None else self.deadlines.when.get(field)
 
-    def set_deadline(self, field: bytes, when_ms: int) -> None:
-        """Gives a field that exists a deadline. O(log n)."""
+    def expect_deadlines(self) -> None:
+        """Goes over to the form with deadlines, as Redis does before it looks at the fields."""
         if self.deadlines is None:
             self.deadlines = Deadlines()
+
+    def set_deadline(self, field: bytes, when_ms: int) -> None:
+        """Gives a field that exists a deadline. O(log n)."""
+        self.expect_deadlines()
+        assert self.deadlines is not None
         self.deadlines.set(field, when_ms)
 
     def persist(self, field: bytes) -> bool:

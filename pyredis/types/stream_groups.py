@@ -216,7 +216,8 @@ class Group:
 
     def advance(self, stream: Stream, entry_id: int) -> None:
         """Moves the place on to an entry that is being delivered."""
-        if self.entries_read != UNKNOWN and not stream.has_deleted_from(entry_id):
+        unread_gone = self.last_id < stream.first_id or stream.has_deleted_from(self.last_id)
+        if self.entries_read != UNKNOWN and not unread_gone:
             self.entries_read += 1
         elif stream.entries_added:
             before = stream.entries_before(entry_id)
@@ -225,8 +226,10 @@ class Group:
 
     def lag(self, stream: Stream) -> int | None:
         """How many entries the group has not been given yet, None if that cannot be told."""
-        if not stream.entries_added:
+        if not stream.length:
             return 0
+        if self.last_id < stream.first_id and stream.max_deleted_id < stream.first_id:
+            return stream.length  # all there is lies ahead
         if self.entries_read != UNKNOWN and not stream.has_deleted_from(self.last_id):
             return stream.entries_added - self.entries_read
         before = stream.entries_before(self.last_id)
