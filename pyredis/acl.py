@@ -92,7 +92,7 @@ class Acl:
             try:
                 user.apply(rule)
             except RuleError as error:
-                shown = decode(rule)
+                shown = decode(rule.partition(b"\0")[0])
                 raise AclError(f"Error in ACL SETUSER modifier '{shown}': {error}") from error
         return user
 

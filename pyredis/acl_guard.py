@@ -71,8 +71,7 @@ def denial_text(
         return b"User %b has no permissions to run the '%b' command" % (user, entry.name.encode())
     what = denial.reason.encode()
     if verbose:
-        name = argv[denial.at].partition(b"\0")[0]  # a C string
-        return b"User %b has no permissions to access the '%b' %b" % (user, name, what)
+        return b"User %b has no permissions to access the '%b' %b" % (user, argv[denial.at], what)
     return b"No permissions to access a %b" % what
 
 
@@ -149,7 +148,7 @@ class Guard:
         if denial is None:
             return None
         text = self._logged(session, denial, entry, argv, "lua")
-        return Error(b"NOPERM ACL failure in script: " + text)
+        return Error(b"ERR ACL failure in script: " + text)
 
     def may_read_all_keys(self, session: Session, entry: Entry, argv: Sequence[bytes]) -> bool:
         """Whether a request may read keys that are not among its arguments (SORT GET)."""

@@ -220,23 +220,20 @@ class User:
 
 
 def merge_selectors(rules: Sequence[bytes]) -> list[bytes]:
-    """The rules with those between parentheses joined to one.
+    """The rules with those between parentheses joined to one, which may turn out to be wrong.
 
-    An opening one inside begins anew, and what stood before it is lost, as in Redis. Raises
-    UnmatchedParenthesis for one that nobody closes.
+    Raises UnmatchedParenthesis for one that nobody closes.
     """
     merged: list[bytes] = []
     opened: list[bytes] = []
     for rule in rules:
-        if rule[:1] == b"(" and rule[-1:] != b")":
-            opened = [rule]
-        elif opened:
-            opened.append(rule)
-            if rule[-1:] == b")":
-                merged.append(b" ".join(opened))
-                opened = []
-        else:
+        if not (opened or rule[:1] == b"("):
             merged.append(rule)
+            continue
+        opened.append(rule)
+        if rule[-1:] == b")":
+            merged.append(b" ".join(opened))
+            opened = []
     if opened:
         shown = opened[0].decode("utf-8", "surrogateescape")
         raise UnmatchedParenthesis(f"Unmatched parenthesis in acl selector starting at '{shown}'.")

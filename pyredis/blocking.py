@@ -161,16 +161,6 @@ class Waiters:
     # For INFO
 
     @property
-    def client_count(self) -> int:
-        """Number of clients that wait; postponed ones do not count."""
-        return sum(not session.postponed for session in self.blocked)
-
-    @property
-    def deadline_count(self) -> int:
-        """Number of clients whose wait has an end."""
-        return sum(1 for state in self._states() if state.block.deadline_ms)
-
-    @property
     def key_count(self) -> int:
         """Number of distinct keys somebody waits for."""
         return sum(len(db.waiting) for db in self.ks.dbs)
@@ -193,5 +183,5 @@ class Waiters:
                     assert key in session.blocked.block.keys
         live = [item for item in self._heap if item[2].blocked is item[3]]
         assert len(live) + self._stale == len(self._heap)
-        assert len(live) == self.deadline_count
+        assert len(live) == sum(1 for state in self._states() if state.block.deadline_ms)
         assert self._unkeyed == sum(state.block.on_removal for state in self._states())

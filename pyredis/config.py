@@ -91,19 +91,6 @@ class Config(Settings):
         self._resolve_dir = resolve_dir
         self._warn = warn
         self._callbacks: dict[str, list[Callback]] = {}
-        self._started = self._values()
-
-    def _values(self) -> dict[str, Any]:
-        return {row.name: self.__dict__[row.attribute] for row in TABLE}
-
-    def mark_started(self) -> None:
-        """Takes the present values for those that the server started with."""
-        self._started = self._values()
-
-    def changed_since_start(self) -> list[str]:
-        """The names of directives whose values differ from those at the start."""
-        values = self._values()
-        return [name for name, value in self._started.items() if values[name] != value]
 
     def subscribe(self, names: Iterable[str], callback: Callback) -> None:
         """Has `callback` called after CONFIG SET changed any of the directives.

@@ -261,7 +261,7 @@ class Settings:
         "volatile-lru volatile-lfu volatile-random volatile-ttl "
         "allkeys-lru allkeys-lfu allkeys-random noeviction",
     )
-    maxmemory_samples: int = number(5, 1)
+    maxmemory_samples: int = number(5, 1, 64)
     maxmemory_eviction_tenacity: int = number(10, 0, 100)
     lfu_log_factor: int = number(10)
     lfu_decay_time: int = number(1)
@@ -328,7 +328,7 @@ class Settings:
     )
 
     # -- append-only file
-    appendonly: bool = yes_no(False, not_loading=True)
+    appendonly: bool = yes_no(False)
     appendfilename: str = special(
         Text(check=check.appendfilename), "appendonly.aof", change=AT_START
     )
@@ -363,7 +363,10 @@ class Settings:
     repl_diskless_sync_delay: int = number(5)
     repl_diskless_sync_max_replicas: int = number(0)
     repl_diskless_sync_period: int = number(
-        0, hidden=True, note="Redis 7 does not know this directive; set by some tools: stored only."
+        0,
+        hidden=True,
+        note="Redis 7 does not know this directive, some tools set it: seconds that lie at least "
+        "between the beginnings of two diskless snapshots for replicas.",
     )
     repl_diskless_load: str = choice(
         "disabled", "disabled on-empty-db swapdb", debug=True, not_loading=True

@@ -155,7 +155,6 @@ class Loader:
             self._read(path, content, 1)
         self._read(None, f"{piped}\n{line.options}", first)
         self._check_all()
-        self._config.mark_started()
         return main
 
     def _open(self, pattern: str) -> list[tuple[str, str]]:
@@ -322,13 +321,15 @@ def rewrite(
     *,
     owned: Mapping[str, Sequence[str]] | None = None,
     sentinel: bool = False,
+    everything: bool = False,
 ) -> str:
     """The text of a configuration file brought up to date with `config`.
 
     `owned` gives the complete lines for directives outside the table, by the option they
     belong to: `{"user": ["user alice on ..."]}`, for Sentinel also `"sentinel monitor"` and so
     on. Options that are neither in the table nor owned stay as they are. With an `aclfile`
-    no users stand in the file. Cannot fail.
+    no users stand in the file. With `everything`, settings are written even where they are the
+    default. Cannot fail.
     """
     given = {"loadmodule": _module_lines(config), **(owned or {})}
     if config.aclfile:
@@ -340,7 +341,8 @@ def rewrite(
         absent = (row.name == "save" and sentinel) or (
             row.name == "replicaof" and config.cluster_enabled
         )
-        state.say(row.name, [] if absent else row.kind.lines(row.name, value, row.default))
+        lines_wanted = [] if absent else row.kind.lines(row.name, value, row.default)
+        state.say(row.name, [(line, needed or everything) for line, needed in lines_wanted])
     for option, wanted in given.items():
         state.say(option, [(line, True) for line in wanted])
     return state.text()
@@ -357,6 +359,7 @@ def rewrite_file(
     *,
     owned: Mapping[str, Sequence[str]] | None = None,
     sentinel: bool = False,
+    everything: bool = False,
 ) -> None:
     """CONFIG REWRITE of the file at `path`, which need not exist yet. Raises OSError."""
     try:
@@ -364,7 +367,8 @@ def rewrite_file(
     except FileNotFoundError:
         content = ""
     lines = content.split("\n") if content else []
-    files.replace(path, encode(rewrite(lines, config, owned=owned, sentinel=sentinel)))
+    text = rewrite(lines, config, owned=owned, sentinel=sentinel, everything=everything)
+    files.replace(path, encode(text))
 
 
 # --- shell: everything below touches the disk ---------------------------------------------

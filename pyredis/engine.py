@@ -27,11 +27,11 @@ from pyredis.commands.registry import Entry, Table
 from pyredis.context import Context
 from pyredis.defects import story
 from pyredis.evict import Evictor
-from pyredis.expire import ActiveExpire
+from pyredis.expire import ActiveExpire, Kind
 from pyredis.follow import follow_config
 from pyredis.gates import SERVER_GATES, Pause, gates_for, misfit
 from pyredis.host import Host
-from pyredis.keyspace import TOUCH_LFU, TOUCH_LRU, TOUCH_NOT, Database, Keyspace
+from pyredis.keyspace import TOUCH_NOT, Database, Keyspace
 from pyredis.keyspecs import find_keys
 from pyredis.latency import LatencyMonitor
 from pyredis.lazyfree import LazyFree
@@ -105,7 +105,7 @@ class Engine:
         self.table = table
         self.log = log
         self.host = host or Host()
-        self.stats = Stats()
+        self.stats = Stats(lambda level, text: self.log(level, text))
         self.ks = Keyspace(config.databases, rng)
         self.ks.set_time(clock.now_ms())
         self.started_ms = self.ks.now_ms
@@ -142,7 +142,8 @@ class Engine:
         self.doomed: list[Session] = []
         self.exit_status: int | None = None  # set when the process is to end
         self.config_path: str | None = None
-        self.rewrite_config: Callable[[], None] | None = None  # raises OSError
+        # Raises OSError. ``everything``: even what has its default.
+        self.rewrite_config: Callable[..., None] | None = None
         self.arguments: list[str] = []
         self.evictor = Evictor(self)
         self.child = ChildKeeper(self)
@@ -152,6 +153,7 @@ class Engine:
         self.replication = Replication(self)
         self.shutdown = Shutdown(self)
         self.cron_jobs: list[Callable[[], None]] = [
+            self.shutdown.cron,
             self.metrics.sample,
             self.memory.sample,
             self.client_memory.tick,
@@ -213,8 +215,16 @@ class Engine:
 
     def begin_batch(self) -> None:
         """Fix the time for the commands that follow."""
-        if not self.scripting.busy:  # time stands still for a script
-            self.ks.set_time(self.clock.now_ms())
+        scripting, ks = self.scripting, self.ks
+        if scripting.busy:
+            return  # time stands still for a script
+        before_ms = ks.now_ms
+        ks.set_time(self.clock.now_ms())
+        if scripting.was_busy:
+            scripting.was_busy = False
+            self.replication.excuse(ks.now_ms - before_ms)
+        if self.client_memory.limit_bytes:
+            self.client_memory.turn()  # all that could be sent has been
 
     def end_batch(self) -> None:
         """Serve what time has brought: deadlines of blocked clients, ends of pauses."""
@@ -230,13 +240,11 @@ class Engine:
         if self.ks.after:
             self.close_unit()
         if self.expire.pressed:
-            self.expire.run("fast", self.config.hz, self.config.active_expire_effort)
+            self._expire("fast")
         if serving.resumed:
             serving.resume()
         if replication.wants_acks:
             replication.ask_replicas()
-        if self.client_memory.limit_bytes:
-            self.client_memory.turn()
         if self.evictor.on:
             self.evictor.turn()
         if self.tracking.clients:
@@ -248,13 +256,16 @@ class Engine:
         """The chores. The shell calls it ``hz`` times a second between begin and end of a batch."""
         if self.switches.cron_paused:
             return
-        spent_ns = self.expire.spent_ns
-        self.expire.run("slow", self.config.hz, self.config.active_expire_effort)
-        self.latency.add("expire-cycle", self.expire.spent_ns - spent_ns, self.now_ms)
+        self._expire("slow")
         self.ks.tidy(_TIDY_STEPS)
         self.lazyfree.run()
         for job in self.cron_jobs:
             job()
+
+    def _expire(self, kind: Kind) -> None:
+        before_ns = self.expire.spent_ns
+        self.expire.run(kind, self.config.hz, self.config.active_expire_effort)
+        self.latency.add("expire-cycle", self.expire.spent_ns - before_ns, self.now_ms)
 
     def deadline_ms(self) -> int | None:
         """When ``end_batch`` has to run next even if no input comes, None if it need not."""
@@ -263,6 +274,8 @@ class Engine:
         soonest_ms = self.replication.deadline()
         end_ms = self.shutdown.end_ms
         if self.waiters.blocked or self.pause.reasons or end_ms is not None:
+            if self.lazyfree.awaited:
+                return self.ks.now_ms
             ends = [soonest_ms, end_ms, self.pause.end_ms()]
             if self.waiters.blocked:
                 ends.append(self.waiters.next_deadline_ms())
@@ -328,6 +341,8 @@ class Engine:
             data = hotpath.run(self, session, data)
         if data:
             reader.receive(data)
+            if session.held and reader.held_bytes > self.config.client_query_buffer_limit:
+                check_input(self, session)
             self.drain(session)
         self.queue_output(session)
 
@@ -350,6 +365,8 @@ class Engine:
                 return
             if argv is None:
                 break
+            if self.client_memory.limit_bytes and not self.client_memory.bears(session, argv):
+                return
             self.execute(session, argv)
         session.held = reader.busy
         if session.held:
@@ -419,9 +436,9 @@ class Engine:
         ctx = self.ctx
         ctx.argv = argv
         mode = ks.touch_mode
-        hush = session.no_touch and entry.spec.name != "TOUCH"
+        hush = session.no_touch or mode == TOUCH_NOT  # it may be a script's caller who wants it
         if hush:
-            ks.touch_mode = TOUCH_NOT
+            ks.touch_mode = TOUCH_NOT if entry.spec.name != "TOUCH" else ks.touch_mode_usual
         db_index = session.db.index
         start_ns = self.clock_ns()
         try:
@@ -434,12 +451,9 @@ class Engine:
             reply = self.crashed(entry, argv)
         spent_ns = self.clock_ns() - start_ns
         if hush:
-            lfu = ks.lfu  # CONFIG SET may just have changed it
-            ks.touch_mode = mode if mode == TOUCH_NOT else TOUCH_LFU if lfu else TOUCH_LRU
+            ks.touch_mode = mode if mode == TOUCH_NOT else ks.touch_mode_usual
         if type(reply) is Block and unit.depth:
-            reply = reply.on_timeout
-            if callable(reply):
-                reply = reply()
+            reply = reply.given_up()
         if type(reply) is not Block:
             entry.latency[spent_ns.bit_length()] += 1
             entry.duration_ns += spent_ns
@@ -481,7 +495,8 @@ class Engine:
 
     def reply(self, session: Session, reply: Any) -> None:
         if session.replica is not None and reply is not NO_REPLY and session.replica.attached:
-            self.replication.primary.misused(session)  # it would come between the stream's bytes
+            # It would come between the stream's bytes.
+            self.replication.primary.misused(session, reply)
             return
         mode = session.reply_mode
         if mode in (REPLY_OFF, REPLY_SKIP):

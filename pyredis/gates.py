@@ -79,45 +79,42 @@ def script_busy(engine: Engine, session: Session, entry: Entry, argv: list[bytes
 
 def loading(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -> Any:
     """While data are being loaded there are none to work with."""
-    entries = [entry]
-    if session.multi and entry.spec.name == "EXEC":
-        entries += (queued for queued, _ in session.multi)
-    if all("loading" in each.spec.flags for each in entries):
+    if all("loading" in each.spec.flags for each, _ in requests_of(session, entry, argv)):
         return None
     return Error("LOADING Redis is loading the dataset in memory")
 
 
 def streamed_to(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -> Any:
     """Replicas and monitors are sent a stream and may not touch keys."""
-    if flags_of(entry, session) & _TOUCHING:
+    if flags_of(engine, session, entry, argv) & _TOUCHING:
         return Error("ERR Replica can't interact with the keyspace")
     return None
 
 
 def unsaved(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -> Any:
     """Saving has failed, so data must not change; PING is to tell of it, too."""
-    if "write" in flags_of(entry, session) or entry.spec.name == "PING":
+    if "write" in flags_of(engine, session, entry, argv) or entry.spec.name == "PING":
         return Error(MISCONF)
     return None
 
 
 def unlogged(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -> Any:
     """The append-only file cannot be written, so data must not change; PING is to tell of it."""
-    if "write" in flags_of(entry, session) or entry.spec.name == "PING":
+    if "write" in flags_of(engine, session, entry, argv) or entry.spec.name == "PING":
         return Error(f"MISCONF Errors writing to the AOF file: {engine.aof.write_problem}")
     return None
 
 
 def few_replicas(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -> Any:
     """Too few good replicas are there to hold a copy of what would be written."""
-    if "write" in flags_of(entry, session):
+    if "write" in flags_of(engine, session, entry, argv):
         return Error(NOREPLICAS)
     return None
 
 
 def read_only(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -> Any:
     """A replica's data are its primary's."""
-    if "write" in flags_of(entry, session):
+    if "write" in flags_of(engine, session, entry, argv):
         if engine.config.close_on_replica_write:
             engine.close(session)
         return Error(READONLY)
@@ -126,7 +123,8 @@ def read_only(engine: Engine, session: Session, entry: Entry, argv: list[bytes])
 
 def link_down(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -> Any:
     """A replica that has lost its primary does not show what may be out of date."""
-    if "stale" in entry.spec.flags:
+    flags_of_each = engine.scripting.flags_of
+    if all("stale" in flags_of_each(*each) for each in requests_of(session, entry, argv)):
         return None
     return Error(MASTERDOWN)
 
@@ -149,7 +147,7 @@ def undurable(engine: Engine, session: Session, entry: Entry, argv: list[bytes])
 
 def loading_aside(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -> Any:
     """New data come while the old ones are served: what would spoil either has to wait."""
-    if "no_async_loading" in flags_of(entry, session):
+    if "no_async_loading" in flags_of(engine, session, entry, argv):
         return Error("LOADING Redis is loading the dataset in memory")
     return None
 
@@ -166,7 +164,8 @@ def subscribed_resp2(engine: Engine, session: Session, entry: Entry, argv: list[
 
 def paused(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -> Any:
     """CLIENT PAUSE: the command waits, whole, until the pause ends."""
-    return POSTPONED if engine.pause.holds(entry, session) else None
+    flags = flags_of(engine, session, entry, argv)
+    return POSTPONED if engine.pause.holds(flags) else None
 
 
 def queue_in_multi(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -> Any:
@@ -188,11 +187,20 @@ SERVER_GATES: Final = (unsaved, unlogged, few_replicas, read_only, link_down, lo
 """The order of those in ``Engine.gates``; what is not named here comes first (memory)."""
 
 
-def flags_of(entry: Entry, session: Session) -> frozenset[str]:
-    """The flags of a command; for EXEC those of all queued commands too. O(queued) then."""
-    flags = entry.spec.flags
+def requests_of(
+    session: Session, entry: Entry, argv: list[bytes]
+) -> list[tuple[Entry, list[bytes]]]:
+    """What is about to run: the request, with EXEC all queued ones too. O(queued) then."""
     if session.multi and entry.spec.name == "EXEC":
-        return flags.union(*(queued.spec.flags for queued, _ in session.multi))
+        return [(entry, argv), *session.multi]
+    return [(entry, argv)]
+
+
+def flags_of(engine: Engine, session: Session, entry: Entry, argv: list[bytes]) -> frozenset[str]:
+    """The flags of a request; for EXEC those of all queued ones too. O(queued) then."""
+    flags = engine.scripting.flags_of(entry, argv)
+    if session.multi and entry.spec.name == "EXEC":
+        return flags.union(*(engine.scripting.flags_of(*queued) for queued in session.multi))
     return flags
 
 
@@ -204,6 +212,8 @@ def gates_for(engine: Engine, session: Session) -> tuple[Any, ...]:
             found.append(undurable)
         if session.multi is not None:
             found.append(queue_in_multi)
+        if not found and session.from_primary and engine.monitors:
+            found.append(always)
         return tuple(found)
     if not session.authenticated and not engine.acl.open:
         found.append(require_auth)
@@ -272,15 +282,15 @@ class Pause:
             del self.reasons[reason]
         return bool(over)
 
-    def holds(self, entry: Entry, session: Session) -> bool:
-        """Whether this command has to wait. In write mode, whatever may write waits.
+    def holds(self, flags: frozenset[str]) -> bool:
+        """Whether a request with these flags has to wait. In write mode, whatever may write waits.
 
         As in Redis no command is exempt: under a full pause even CLIENT UNPAUSE waits,
         and inside MULTI a write waits before it is queued.
         """
         if any(all_commands for _, all_commands in self.reasons.values()):
             return True
-        return bool(self.reasons) and not _WRITING.isdisjoint(flags_of(entry, session))
+        return bool(self.reasons) and not _WRITING.isdisjoint(flags)
 
 
 def misfit(entry: Entry | None, argv: list[bytes]) -> Error | None:

@@ -132,9 +132,16 @@ class Database:
         return value
 
     def write(self, key: bytes) -> Value | None:
-        """The value for a command that writes: as ``read``, without the counting."""
+        """The value for a command that writes: as ``read``, without the counting.
+
+        On a writable replica the writer finds keys past their time deleted, not only hidden.
+        """
         value = self.data.get(key)
-        if value is None or (key in self.expires and self._gone(key)):
+        if value is None:
+            return None
+        if key in self.expires and self._gone(key):
+            if self.ks.on_expiry is not None and key in self.data:
+                self.delete_expired(key)
             return None
         if self.ks.touch_mode:
             self._touch(key)
@@ -664,6 +671,11 @@ class Keyspace:
         self.ready: dict[tuple[Database, bytes], None] = {}
         self.unit = Unit()
         self.dbs = [Database(self, index) for index in range(count)]
+
+    @property
+    def touch_mode_usual(self) -> int:
+        """What the policy makes of a use of a key."""
+        return TOUCH_LFU if self.lfu else TOUCH_LRU
 
     def set_time(self, now_ms: int) -> None:
         """Fix the time for what follows. Once a batch, not once a call."""

@@ -332,9 +332,11 @@ class RequestReader:
         "_left",
         "_pos",
         "_start",
+        "takes_inline",
     )
 
     def __init__(self) -> None:
+        self.takes_inline = True  # requests may be lines of words
         self._buffer = bytearray()
         self._pos = 0
         self._start = 0  # where the request being read begins, -1 once that was dropped
@@ -363,7 +365,8 @@ class RequestReader:
     def free_bytes(self) -> int:
         """Room in the query buffer that was allocated for more."""
         buffer = self._buffer
-        return buffer.__sizeof__() - bytearray().__sizeof__() - len(buffer) + self._pos
+        room = buffer.__sizeof__() - bytearray().__sizeof__()
+        return max(0, room - 1 - len(buffer) + self._pos)  # one byte ends it
 
     @property
     def wanted_bytes(self) -> int:
@@ -459,6 +462,8 @@ class RequestReader:
         if line.endswith(b"\r"):
             line = line[:-1]
         self._forget()
+        if line and not self.takes_inline:
+            raise ProtocolError("Master using the inline protocol. Desync?")
         try:
             return split_args(line)
         except ValueError:

@@ -30,13 +30,30 @@ class Serving:
     # At the end of a batch
 
     def serve_times(self) -> None:
-        """Those whose time has come: their deadline, or one at which to try again."""
+        """Those whose time has come: their deadline, one at which to try again, work to be done."""
         waiters, now_ms = self._engine.waiters, self._engine.now_ms
+        if self._engine.lazyfree.awaited:
+            self._free_on()
         for session in waiters.alarmed(now_ms):
             if session.blocked is not None:
                 self.retry(session)
         for session in waiters.expired(now_ms):
             self.unblock(session)
+
+    def _free_on(self) -> None:
+        """Those who wait until flushed databases have been freed; some of that is done here."""
+        engine = self._engine
+        lazyfree = engine.lazyfree
+        lazyfree.run()
+        lazyfree.awaited = False
+        for session in list(engine.waiters.blocked):
+            state = session.blocked
+            if state is None or not state.block.freed:
+                continue
+            if state.block.freed > lazyfree.done:
+                lazyfree.awaited = True
+            else:
+                self.unblock(session)
 
     def serve_paused(self) -> None:
         """Those whom a pause held up, if it is over."""
@@ -54,9 +71,16 @@ class Serving:
                 engine.queue_output(session)
 
     def park(self, session: Session, block: Block, entry: Entry, argv: list[bytes]) -> None:
-        """Let a client wait; its input is kept until the wait ends."""
+        """Let a client wait; its input is kept until the wait ends.
+
+        Our primary's session and the log's never wait, as nobody could do anything about it.
+        """
         engine = self._engine
+        if session.inner:
+            engine.reply(session, block.given_up())
+            return
         session.postponed = block is POSTPONED
+        session.last_command = entry
         engine.waiters.block(session, block, entry, argv, engine.clock_ns())
         engine.ks.unit.begin_command(engine.ks.dirty)
 
@@ -64,9 +88,11 @@ class Serving:
         """Let clients that wait for keys try again, key by key, first come, first served.
 
         Keys that become ready meanwhile (BLMOVE's destination) have their turn afterwards.
+        The time is read anew: a long unit may have outlived what it made.
         """
         engine = self._engine
         ks = engine.ks
+        ks.set_time(engine.clock.now_ms())
         waiters = engine.waiters
         # A gate that makes room gets here before the command of its own client runs.
         ctx, running = engine.ctx, engine.running
@@ -139,8 +165,7 @@ class Serving:
             engine.stats.count_error(problem)
             engine.reply(session, problem)
         else:
-            reply = state.block.on_timeout
-            engine.reply(session, reply() if callable(reply) else reply)
+            engine.reply(session, state.block.given_up())
         if session.tracker is not None:
             engine.tracking.command_over(session, state.entry)
         self.resumed.append(session)
@@ -172,6 +197,7 @@ class Serving:
                 engine.execute(session, state.argv)
                 self.resumed.append(session)
                 engine.queue_output(session)
+        engine.replication.pause_over()
 
     def retry_waiting(self) -> None:
         """Clients that wait for confirmations of replicas and of the disk look again."""

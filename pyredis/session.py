@@ -46,7 +46,8 @@ class Block:
     once where waiting is impossible (MULTI, scripts). With ``on_removal`` the client is
     woken by the key's deletion too (a consumer group that is gone). ``again_ms`` is a time at
     which to run the command again though no key has changed, 0 for none. With ``on_ack`` the
-    client is woken whenever a replica or the disk confirms something.
+    client is woken whenever a replica or the disk confirms something. ``freed`` has it wait until
+    so many databases have been freed in the background (``LazyFree.done``).
     """
 
     keys: tuple[bytes, ...]
@@ -57,6 +58,11 @@ class Block:
     argv: tuple[bytes, ...] | None = None
     again_ms: int = 0
     on_ack: bool = False
+    freed: int = 0
+
+    def given_up(self) -> Any:
+        """The reply to one who does not wait any longer."""
+        return self.on_timeout() if callable(self.on_timeout) else self.on_timeout
 
 
 @dataclass(slots=True)
@@ -191,10 +197,12 @@ class Session:
             self.patterns,
             self.shard_channels,
         )
-        named = (*self.channels, *self.patterns, *self.shard_channels, self.name)
+        prefixes = self.tracker.prefixes if self.tracker is not None else ()
+        named = (*self.channels, *self.patterns, *self.shard_channels, *prefixes, self.name)
         argv = self.blocked.argv if self.blocked is not None else ()
         return (
             sum(map(getsizeof, own))
+            + getsizeof(prefixes)
             + sum(map(len, named))
             + sum(map(len, argv))
             + self.reader.held_bytes
@@ -208,6 +216,11 @@ class Session:
     def subscriptions(self) -> int:
         """Channels and patterns together: what SUBSCRIBE replies count."""
         return len(self.channels) + len(self.patterns)
+
+    @property
+    def listens(self) -> bool:
+        """Whether it is sent a stream: a replica or a monitor."""
+        return self.monitor or (self.replica is not None and self.replica.attached)
 
     @property
     def kind(self) -> str:

@@ -10,6 +10,7 @@ Model: Redis' ``prepareForShutdown`` and ``finishShutdown``; log lines are Redis
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pyredis.resp import Error
@@ -38,11 +39,26 @@ class Shutdown:
         self._engine = engine
         self._wishes = Wishes()
         self.end_ms: int | None = None  # until when replicas are waited for
+        self._asked: Wishes | None = None  # put off to the next turn of the cron
 
     @property
     def waiting(self) -> bool:
         """Whether the server ends as soon as its replicas have caught up."""
         return self.end_ms is not None
+
+    def ask_by_signal(self, wishes: Wishes) -> None:
+        """As ``ask``, but the log says why if the server cannot end. A paused cron puts it off."""
+        if self._engine.switches.cron_paused:
+            self._asked = wishes
+            return
+        with contextlib.suppress(Error):
+            self.ask(wishes)
+
+    def cron(self) -> None:
+        """A job of the cron: do what was put off."""
+        if self._asked is not None:
+            wishes, self._asked = self._asked, None
+            self.ask_by_signal(wishes)
 
     def ask(self, wishes: Wishes) -> bool:
         """End the server; False if that has to wait. Raises Error if it cannot end.
@@ -66,8 +82,9 @@ class Shutdown:
 
     def abort(self) -> None:
         """Stay. Raises Error if nobody wanted the server to end."""
-        if not self.waiting:
+        if not self.waiting and self._asked is None:
             raise Error("ERR No shutdown in progress.")
+        self._asked = None
         self._engine.log("warning", "Shutdown manually aborted.")
         self._stay()
 
@@ -101,7 +118,14 @@ class Shutdown:
     def _finish(self) -> None:
         engine, wishes = self._engine, self._wishes
         self._tell_of_replicas()
-        engine.saver.prepare_exit(wishes.save, wishes.nosave, wishes.force)
+        try:
+            engine.saver.prepare_exit(wishes.save, wishes.nosave, wishes.force)
+        except Error:
+            engine.log(
+                "warning",
+                "Errors trying to shut down the server. Check the logs for more information.",
+            )
+            raise
         if engine.exit_status is None:  # else the log could not be written as promised
             engine.exit_status = 0
         if engine.running is not None:

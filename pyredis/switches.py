@@ -10,4 +10,5 @@ class Switches:
     """All off by default."""
 
     cron_paused: bool = False
+    checksums_ignored: bool = False  # of RDB files and DUMP payloads that are read
     scripts_may_call_all: bool = False  # even what is flagged noscript

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 Argv = tuple[bytes, ...]
 
+_MULTI: Final = encode_command((b"MULTI",))
+_EXEC: Final = encode_command((b"EXEC",))
+
 
 class Feed(Protocol):
     """A consumer of closed units. Each keeps its own idea of the database that is selected."""
@@ -37,8 +40,11 @@ class Feed(Protocol):
     kind: str
     """"aof" or "replicas": some commands are for one of them only."""
 
-    def take(self, db_index: int, wire: bytes) -> None:
-        """One or more whole commands for a database, in RESP."""
+    def take(self, db_index: int, wire: bytes, head: bytes = b"") -> None:
+        """One or more whole commands for a database, in RESP.
+
+        ``head``, the MULTI of a transaction, goes before the database is selected.
+        """
         ...
 
 
@@ -72,7 +78,9 @@ UNWATCHED: Final = frozenset(
 class Unit:
     """What has happened since the last close. One a server, reused."""
 
-    __slots__ = ("changes", "commands", "depth", "explicit", "implied", "limits", "mark")
+    __slots__ = (
+        "apart", "changes", "commands", "depth", "explicit", "implied", "limits", "mark", "time_us",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.changes: list[tuple[Database, bytes, str]] = []
@@ -80,8 +88,10 @@ class Unit:
         self.mark = 0  # the keyspace's count of changes when the running command began
         self.explicit = False  # the running command said what to propagate
         self.depth = 0  # EXEC and scripts hold the unit open
+        self.time_us = 0  # what TIME has said in there, 0 if it was not asked
         self.limits: dict[int, str] = {}  # commands (by place) that only one kind of feed gets
         self.implied: set[int] = set()  # commands (by place) that time caused: all feeds get them
+        self.apart = False  # the commands need not take effect together
 
     def begin_command(self, dirty: int) -> None:
         """A new command starts inside the unit. ``dirty`` is the count of changes so far."""
@@ -100,40 +110,48 @@ class Unit:
         places = range(since, len(self.commands))
         self.limits.update(dict.fromkeys((at for at in places if at not in self.implied), kind))
 
+    def part(self) -> None:
+        """The running command has only met what was past its time, anywhere among the keys.
+
+        Outside transactions and scripts the feeds get the commands one by one, since keys that
+        are in no relation to each other should not make a transaction.
+        """
+        self.apart = bool(self.commands) and not self.depth
+
     def hand_out(self, feeds: list[Feed]) -> None:
         """Give the commands to the feeds, as one transaction when there are several."""
         commands, self.commands = self.commands, []
+        apart, self.apart = self.apart, False
         limits, self.limits = self.limits, {}
         self.implied.clear()
         if not limits:
-            pieces = _pieces(commands)
+            pieces = _pieces(commands, apart)
             for feed in feeds:
-                for db_index, wire in pieces:
-                    feed.take(db_index, wire)
+                for piece in pieces:
+                    feed.take(*piece)
             return
         for feed in feeds:
             kind = feed.kind
             wanted = [each for at, each in enumerate(commands) if limits.get(at, kind) == kind]
-            for db_index, wire in _pieces(wanted):
-                feed.take(db_index, wire)
+            for piece in _pieces(wanted, apart):
+                feed.take(*piece)
 
 
-def _pieces(commands: list[tuple[int, Argv]]) -> list[tuple[int, bytes]]:
-    """The unit in RESP, cut where the database changes."""
-    if len(commands) == 1:
-        db_index, argv = commands[0]
-        return [(db_index, encode_command(argv))]
-    if not commands:
-        return []
-    pieces: list[tuple[int, bytes]] = []
-    wires = [encode_command((b"MULTI",))]
+def _pieces(commands: list[tuple[int, Argv]], apart: bool) -> list[tuple[int, bytes, bytes]]:
+    """The unit in RESP, cut where the database changes, or into its commands."""
+    if apart or len(commands) <= 1:
+        return [(db_index, encode_command(argv), b"") for db_index, argv in commands]
+    pieces: list[tuple[int, bytes, bytes]] = []
+    wires: list[bytes] = []
+    head = _MULTI
     at = commands[0][0]
     for db_index, argv in commands:
         if db_index != at:
-            pieces.append((at, b"".join(wires)))
+            pieces.append((at, b"".join(wires), head))
             wires.clear()
+            head = b""
             at = db_index
         wires.append(encode_command(argv))
-    wires.append(encode_command((b"EXEC",)))
-    pieces.append((at, b"".join(wires)))
+    wires.append(_EXEC)
+    pieces.append((at, b"".join(wires), head))
     return pieces

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -237,14 +237,18 @@ class WireClient:
 
 
 class RealRedis:
-    """A redis-server process of our own, stopped with ``close``."""
+    """A redis-server process of our own, stopped with ``close``.
 
-    def __init__(self, *options: str) -> None:
+    ``within`` stands in front of its command line.
+    """
+
+    def __init__(self, *options: str, within: Sequence[str] = ()) -> None:
         assert REDIS_SERVER is not None
         self.port = free_port()
         self.folder = tempfile.mkdtemp(prefix="pyredis-ref-")
         self.process = subprocess.Popen(
             [
+                *within,
                 REDIS_SERVER,
                 "--port",
                 str(self.port),
@@ -284,13 +288,23 @@ class RealRedis:
 
 
 class Node:
-    """A pyredis-server process of our own on a free port, stopped with ``close``."""
+    """A pyredis-server process of our own on a free port, stopped with ``close``.
 
-    def __init__(self, *options: str, stdin: bytes | None = None, wait: bool = True) -> None:
+    ``within`` stands in front of its command line.
+    """
+
+    def __init__(
+        self,
+        *options: str,
+        stdin: bytes | None = None,
+        wait: bool = True,
+        within: Sequence[str] = (),
+    ) -> None:
         self.port = free_port()
         self.folder = tempfile.mkdtemp(prefix="pyredis-node-")
         self.process = subprocess.Popen(
             [
+                *within,
                 sys.executable,
                 "-m",
                 "pyredis",
@@ -398,9 +412,9 @@ class Listener:
         self.kind = kind
         self._tell = tell
 
-    def take(self, db_index: int, wire: bytes) -> None:
+    def take(self, db_index: int, wire: bytes, head: bytes = b"") -> None:
         reader = RequestReader()
-        reader.receive(wire)
+        reader.receive(head + wire)
         commands = []
         while (argv := reader.next(1 << 29, True)) is not None:
             commands.append((db_index, tuple(argv)))

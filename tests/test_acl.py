@@ -193,6 +193,7 @@ def test_the_reason_that_came_furthest_is_told() -> None:
 def test_merging_what_stands_between_parentheses() -> None:
     assert merge_selectors([b"on", b"(~a", b"+get)", b"(+set)"]) == [b"on", b"(~a +get)", b"(+set)"]
     assert merge_selectors([b"(", b")"]) == [b"( )"]
+    assert merge_selectors([b"(~a", b"(~b", b"+get)", b")"]) == [b"(~a (~b +get)", b")"]
     with pytest.raises(UnmatchedParenthesis, match=r"'\(~a'"):
         merge_selectors([b"(~a", b"+get"])
 

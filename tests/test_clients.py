@@ -219,6 +219,13 @@ def test_help(client: EngineClient) -> None:
     assert b"REPLY (ON|OFF|SKIP)" in lines
 
 
+def test_the_running_request_is_in_its_query_buffer(client: EngineClient) -> None:
+    client.another()
+    own, other = client("CLIENT", "LIST").splitlines()
+    assert b" qbuf=26 qbuf-free=0 " in own, "*2 $6 CLIENT $4 LIST"
+    assert b" qbuf=0 qbuf-free=0 " in other
+
+
 # Modes
 
 
@@ -231,6 +238,11 @@ def test_no_touch_leaves_idle_times_alone(client: EngineClient) -> None:
     assert db.idle_seconds(b"a") == 10
     client("SET", "b", "1")
     assert db.idle_seconds(b"b") == 0
+    client("EVAL", "return redis.call('GET', 'a')", 0)
+    assert db.idle_seconds(b"a") == 10
+    client("EVAL", "return redis.call('TOUCH', 'a')", 0)
+    assert db.idle_seconds(b"a") == 0
+    client.clock.advance(10_000)
     client("CLIENT", "NO-TOUCH", "OFF")
     client("GET", "a")
     assert db.idle_seconds(b"a") == 0
@@ -353,6 +365,15 @@ def test_unblock(twin: Twin) -> None:
     waiting("PING")
 
 
+def test_a_blocked_client_is_listed_with_its_command(client: EngineClient) -> None:
+    other = client.another()
+    other("GET", "a")
+    other.send("BLPOP", "l", 0)
+    line = client("CLIENT", "LIST", "ID", other.session.id)
+    assert b" flags=b " in line
+    assert b" cmd=blpop " in line
+
+
 def test_what_came_meanwhile_runs_after_unblocking(client: EngineClient) -> None:
     other = client.another()
     other.send("BLPOP", "l", "0")
@@ -397,6 +418,25 @@ def test_a_write_pause_holds_what_may_write(client: EngineClient) -> None:
     assert (other.replies(), publisher.replies()) == ([b"OK"], [0])
 
 
+def test_a_write_pause_lets_scripts_pass_that_promise_not_to_write(client: EngineClient) -> None:
+    reads, writes = "#!lua flags=no-writes\nreturn 1", "#!lua\nreturn 1"
+    code = "redis.register_function{function_name='%s', callback=function() return 1 end%s}"
+    sha = client("SCRIPT", "LOAD", reads)
+    client("FUNCTION", "LOAD", "#!lua name=r\n" + code % ("r", ", flags={'no-writes'}"))
+    client("FUNCTION", "LOAD", "#!lua name=w\n" + code % ("w", ""))
+    client("CLIENT", "PAUSE", 1000, "WRITE")
+    for words in (("EVAL", reads), ("EVALSHA", sha), ("FCALL", "r")):
+        assert client.another()(*words, 0) == 1
+    for words in (("EVAL", writes), ("EVAL", "return 1"), ("FCALL", "w"), ("EVAL", "#!x\n")):
+        held = client.another()
+        held.send(*words, 0)
+        assert held.replies() == []
+    client("CLIENT", "PAUSE", 1000, "ALL")
+    held = client.another()
+    held.send("EVAL", reads, 0)
+    assert held.replies() == []
+
+
 def test_exec_is_held_when_it_would_write(client: EngineClient) -> None:
     other = client.another()
     other("MULTI")
@@ -436,7 +476,7 @@ def test_a_held_client_is_not_blocked_for_others(client: EngineClient) -> None:
     other = client.another()
     client("CLIENT", "PAUSE", 1000, "WRITE")
     other.send("SET", "a", "1")
-    assert client.engine.waiters.client_count == 0
+    assert all(session.postponed for session in client.engine.waiters.blocked)
     assert described(client, other)["flags"] == "b"
     assert client("CLIENT", "UNBLOCK", other.session.id) == 0
     client.engine.disconnect(other.session)

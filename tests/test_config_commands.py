@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pyredis.configfile import DiskFiles, rewrite_file
+from pyredis.config import Config
+from pyredis.configfile import DiskFiles, Loader, parse_command_line, rewrite_file
 from tests.support import EngineClient, Twin, new_client
 
 
@@ -65,6 +66,22 @@ def test_rewrite(client: EngineClient, tmp_path: Path) -> None:
     client("CONFIG", "SET", "hz", "50")
     assert client("CONFIG", "REWRITE") == b"OK"
     assert path.read_text().startswith("# mine\nhz 50\n")
+
+
+def test_rewrite_of_everything_reads_back_as_it_was(client: EngineClient, tmp_path: Path) -> None:
+    path = tmp_path / "redis.conf"
+    engine = client.engine
+    engine.config.enable_debug_command = "yes"
+    engine.config_path = str(path)
+    engine.rewrite_config = lambda **how: rewrite_file(str(path), engine.config, DiskFiles(), **how)
+    client("CONFIG", "SET", "hz", "50")
+    before = client("CONFIG", "GET", "*")
+    assert client("DEBUG", "CONFIG-REWRITE-FORCE-ALL") == b"OK"
+    assert "\nmaxmemory 0\n" in path.read_text()
+    again = Config(engine.config.dir)
+    Loader(again, DiskFiles(), "test", "7.4").load(parse_command_line([str(path)]), lambda: b"")
+    client.engine.config = client.engine.ctx.config = again
+    assert client("CONFIG", "GET", "*") == before
 
 
 def test_rewrite_fails(client: EngineClient) -> None:

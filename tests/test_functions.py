@@ -155,7 +155,7 @@ def test_list_and_stats(twin: Twin, protocol: int) -> None:
 def test_flush_kill_and_wrong_arguments(twin: Twin) -> None:
     for args in (
         *(("FLUSH", "X"), ("FLUSH", "SYNC", "x"), ("FLUSH", "ASYNC"), ("KILL",), ("FOO",), ()),
-        *(("RESTORE", "foo"), ("RESTORE", "foo", "BAR"), ("RESTORE", "foo", "FLUSH", "x")),
+        *(("RESTORE", "foo"), ("RESTORE", "foo", "BAR"), ("restore", "foo", "FLUSH", "x")),
     ):
         twin("FUNCTION", *args)
     assert twin.ours("FUNCTION", "HELP")[0].startswith(b"FUNCTION <subcommand>")
@@ -228,3 +228,22 @@ def test_scripts_and_functions_share_nothing(client: EngineClient) -> None:
     client("FUNCTION", "FLUSH")
     assert client("FCALL", "count", 0) == b"ERR Function not found"
     assert client("EVAL", "return redis.register_function", 0) is None
+
+
+def test_names_of_functions_are_taken_as_long_as_their_library_stays(client: EngineClient) -> None:
+    def library(name: str, *functions: str) -> str:
+        lines = [
+            f"redis.register_function('{each}', function() return 1 end)" for each in functions
+        ]
+        return "\n".join((f"#!lua name={name}", *lines))
+
+    taken = b"ERR Function f already exists"
+    client("FUNCTION", "LOAD", library("one", "f", "g"))
+    assert client("FUNCTION", "LOAD", library("two", "f")) == taken
+    assert client("FUNCTION", "LOAD", "REPLACE", library("two", "h", "f")) == taken
+    payload = client("FUNCTION", "DUMP")
+    assert client("FUNCTION", "LOAD", "REPLACE", library("one", "f")) == b"one"
+    assert client("FUNCTION", "LOAD", library("two", "g")) == b"two"
+    assert client("FUNCTION", "RESTORE", payload, "REPLACE") == b"ERR Function g already exists"
+    assert client("FUNCTION", "RESTORE", payload, "FLUSH") == b"OK"
+    assert client("FCALL", "f", 0) == client("FCALL", "g", 0) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,7 +64,7 @@ def test_some_modes_only_keep_a_session_off_the_hot_path(client: EngineClient) -
 
 def full(engine: Any, session: Any, entry: Any, argv: list[bytes]) -> Any:
     """A gate like that of maxmemory."""
-    return Error("OOM no") if "denyoom" in flags_of(entry, session) else None
+    return Error("OOM no") if "denyoom" in flags_of(engine, session, entry, argv) else None
 
 
 def test_a_rejection_is_counted_and_spoils_the_transaction(client: EngineClient) -> None:
@@ -104,11 +105,13 @@ def test_not_in_a_transaction_at_all(client: EngineClient) -> None:
 
 def test_flags_of_exec(client: EngineClient) -> None:
     execute = client.engine.table.entries["EXEC"]
-    assert "write" not in flags_of(execute, client.session)
+    assert "write" not in flags_of(client.engine, client.session, execute, [b"EXEC"])
     client("MULTI")
     client("GET", "a")
     client("INCR", "a")
-    assert {"write", "readonly", "denyoom"} <= flags_of(execute, client.session)
+    assert {"write", "readonly", "denyoom"} <= flags_of(
+        client.engine, client.session, execute, [b"EXEC"]
+    )
 
 
 @given(
@@ -135,3 +138,34 @@ def test_pauses_end_one_by_one(calls: list[tuple[str, int, bool]], now_ms: int) 
 def test_postponed_is_not_a_reply() -> None:
     assert gates.POSTPONED.keys == ()
     assert gates.POSTPONED.deadline_ms == 0
+
+
+@pytest.mark.parametrize(
+    ("declared", "runs"), [("", False), (" flags=no-writes", True), (" flags=allow-oom", False)]
+)
+def test_a_script_is_judged_by_what_it_declares(
+    client: EngineClient, declared: str, runs: bool
+) -> None:
+    script = f"#!lua{declared}\nreturn 1"
+    digest = client("SCRIPT", "LOAD", script)
+    code = "redis.register_function{function_name='f', callback=function() return 1 end, %s}"
+    flags = "flags={'no-writes'}" if runs else ""
+    client("FUNCTION", "LOAD", "#!lua name=l\n" + code % flags)
+    requests = (("EVAL", script, 0), ("EVALSHA", digest, 0), ("FCALL", "f", 0))
+    client("CONFIG", "SET", "min-replicas-to-write", 1)
+    for request in requests:
+        client("MULTI")
+        queued = client(*request)
+        assert queued == (b"QUEUED" if runs else gates.NOREPLICAS.encode())
+        assert client("EXEC")[:1] == ([1] if runs else b"E")
+    client("CONFIG", "SET", "min-replicas-to-write", 0)
+    for request in requests:
+        client("MULTI")
+        assert client(*request) == b"QUEUED"
+        client.another()("CONFIG", "SET", "min-replicas-to-write", 1)
+        assert (client("EXEC") == [1]) is runs
+        client("CONFIG", "SET", "min-replicas-to-write", 0)
+    for request in (("EVAL", "return 1", 0), ("EVAL", "#!what", 0), ("EVALSHA", "0", 0)):
+        client("MULTI")
+        assert client(*request) == b"QUEUED", "it says nothing, so it is judged as it runs"
+        client("DISCARD")

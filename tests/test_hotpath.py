@@ -96,6 +96,7 @@ def test_a_command_that_brings_a_feed_has_it_told_of_what_follows() -> None:
     client = new_client()
     client("CONFIG", "SET", "replica-read-only", "no")
     client("REPLICAOF", "127.0.0.1", 1)
+    client.engine.replication.primary.ensure_backlog()  # as after a copy
     promote, write = encode_command([b"REPLICAOF", b"NO", b"ONE"]), encode_command([b"INCR", b"a"])
     history = client.engine.replication.history
     before = history.offset

@@ -56,7 +56,7 @@ def test_one_story_is_told_as_expected(client: EngineClient) -> None:
         ("HEXPIRE h 0 FIELDS 1 a", "HDEL h a"),
         ("HGETEX h PX 500 FIELDS 1 a", "HPEXPIREAT h {0.5s} FIELDS 1 a"),
         ("HGETEX h FIELDS 1 a", ""),
-        ("HGETDEL h FIELDS 2 a x", "HDEL h a"),
+        ("HGETDEL h FIELDS 2 a x", "HDEL h a x"),
         ("HSETEX h EX 10 FIELDS 1 a 2", "HSETEX h PXAT {10s} FIELDS 1 a 2"),
         ("HPERSIST h FIELDS 1 a", ""),
         ("MSETEX 1 s 2 EX 10", "MSETEX 1 s 2 PXAT {10s}"),

@@ -121,6 +121,30 @@ def test_bulk_limit_is_exact() -> None:
     assert client.session.closing
 
 
+@pytest.mark.parametrize("name", ["SRANDMEMBER", "HRANDFIELD", "ZRANDMEMBER"])
+def test_no_reply_is_made_that_would_close_its_client(name: str) -> None:
+    client = new_client(client_output_buffer_limit="normal 100000 0 0")
+    client("ZADD" if name == "ZRANDMEMBER" else "HSET", "k", 1, 2)
+    if name == "SRANDMEMBER":
+        client("DEL", "k")
+        client("SADD", "k", 1)
+    assert len(client(name, "k", -10_000)) == 10_000
+    script = "return #redis.call(ARGV[1], 'k', -20000)"
+    assert client("EVAL", script, 0, name) == 20_000
+    client.engine.take_output()
+    client.send(name, "k", -1 << 60)
+    assert client.session.closing == "now"
+
+
+def test_a_whole_request_beyond_the_query_buffer_limit_does_not_run() -> None:
+    client = new_client(client_query_buffer_limit="1mb")
+    data = encode_command([b"SET", b"k", b"x" * (1 << 20)])
+    for at in range(0, len(data), 100_000):
+        client.raw(data[at : at + 100_000])
+    assert client.session.closing == "now"
+    assert client.another()("EXISTS", "k") == 0
+
+
 def test_query_buffer_limit_closes_the_client() -> None:
     client = new_client(client_query_buffer_limit="1mb")
     data = encode_command([b"SET", b"k", b"x" * 3_000_000])
@@ -136,6 +160,17 @@ def test_before_auth_little_is_accepted() -> None:
         (b"*2\r\n$16385\r\n", b"-ERR Protocol error: unauthenticated bulk length\r\n"),
     ):
         assert EngineClient(engine, clock).raw(data) == error
+
+
+def test_before_auth_little_waits_to_be_sent() -> None:
+    engine, clock = new_engine(requirepass="secret", client_output_buffer_limit="normal 0 0 0")
+    client, friend = EngineClient(engine, clock), EngineClient(engine, clock)
+    friend("AUTH", "secret")
+    refused = b"-NOAUTH Authentication required.\r\n"
+    assert client.raw(b"PING\r\n" * 500) == refused * 500
+    assert client.raw(b"PING\r\n" * 600) == b""
+    assert client.session.closing == "now"
+    assert friend.raw(b"ECHO 1234567890123456789012345\r\n" * 600) != b""
 
 
 def test_reply_encodings() -> None:

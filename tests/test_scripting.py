@@ -108,6 +108,8 @@ def test_scripts_that_only_eval_brought_make_room(client: EngineClient) -> None:
     second = sha1(b"return 1").hexdigest()
     assert client("SCRIPT", "EXISTS", kept, first, second) == [1, 1, 0]
     assert client.engine.scripting.evicted_scripts == 1
+    client("CONFIG", "RESETSTAT")
+    assert client.engine.scripting.evicted_scripts == 0
 
 
 @pytest.mark.parametrize(
@@ -180,6 +182,8 @@ def test_slow_log_and_monitor_see_what_scripts_call(client: EngineClient) -> Non
     monitor("MONITOR")
     client("EVAL", "redis.call('SET', 'a', 'b') redis.call('GET', 'a')", 0)
     assert [line.split(b" ", 1)[1] for line in monitor.replies()] == [
+        b"[0 127.0.0.1:50000] \"EVAL\" \"redis.call('SET', 'a', 'b') "
+        b"redis.call('GET', 'a')\" \"0\"",
         b'[0 lua] "SET" "a" "b"',
         b'[0 lua] "GET" "a"',
     ]
@@ -262,7 +266,7 @@ def test_rights_are_those_of_the_caller(client: EngineClient) -> None:
     client("AUTH", "ann", "x")
     assert client("EVAL", "return redis.call('SET', 'mine:1', 'x')", 0) == b"OK"
     reply = client("EVAL", "return redis.call('SET', 'other', 'x')", 0)
-    assert reply.startswith(b"NOPERM ACL failure in script: No permissions to access a key")
+    assert reply.startswith(b"ERR ACL failure in script: No permissions to access a key")
     assert client("EVAL", "return redis.acl_check_cmd('SET', 'other', 'x')", 0) is None
     assert client("EVAL", "return redis.acl_check_cmd('SET', 'mine:2', 'x')", 0) == 1
     assert client("EVAL", "return redis.acl_check_cmd('FLUSHALL')", 0) is None
@@ -398,3 +402,14 @@ def test_lua_is_loaded_only_when_it_is_needed() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert done.stdout.strip() == b"False"
+
+
+@pytest.mark.parametrize("count", [7899, 7900, 7996, 7998])
+def test_as_many_arguments_as_lua_can_unpack(client: EngineClient, count: int) -> None:
+    script = "local a = {'RPUSH', 'l'} for i = 1, ARGV[1] do a[i + 2] = i end return redis.%s(%s)"
+    for call in ("call", "pcall"):
+        assert client("EVAL", script % (call, "unpack(a)"), 0, count - 1) == count - 1
+        assert client("LINDEX", "l", -1) == b"%d" % (count - 1)
+        client("DEL", "l")
+    reply = client("EVAL", script % ("pcall", "'x', {}, unpack(a)"), 0, count - 2)
+    assert reply == b"ERR Lua redis lib command arguments must be strings or integers"

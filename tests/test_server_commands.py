@@ -13,6 +13,21 @@ def test_time(client: EngineClient) -> None:
     assert client("TIME") == [b"1700000001", b"234000"]
 
 
+def test_time_stands_still_in_transactions_and_scripts(client: EngineClient) -> None:
+    client.engine.config.enable_debug_command = "yes"
+    client.engine.host.sleep = lambda duration_s: client.clock.advance(1000)  # type: ignore[method-assign]
+    ask = "redis.call('TIME')"
+    script = f"local a = {ask} redis.call('DEBUG', 'SLEEP', 1) return {{a, {ask}}}"
+    client.engine.switches.scripts_may_call_all = True
+    first, second = client("EVAL", script, 0)
+    assert first == second
+    client("MULTI")
+    for request in ("TIME", "DEBUG SLEEP 1", "TIME"):
+        client(*request.split())
+    third, _, fourth = client("EXEC")
+    assert second < third == fourth < client("TIME")
+
+
 def test_role(twin: Twin) -> None:
     twin("ROLE")
 

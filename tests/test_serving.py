@@ -44,11 +44,13 @@ def test_who_was_held_up_first_goes_first() -> None:
     assert primary("LRANGE", "order", 0, -1) == [b"0", b"1", b"2", b"3", b"4"]
 
 
-def test_a_pause_does_not_stop_a_replica_from_applying() -> None:
+def test_a_pause_stops_a_replica_from_applying_until_it_is_over() -> None:
     group = Group()
     primary, replica = group.pair()
     replica("CLIENT", "PAUSE", 5000, "ALL")
     primary("SET", "a", "1")
+    assert replica.position != primary.position
+    group.wait(5100)
     assert replica.position == primary.position
 
 
@@ -156,6 +158,20 @@ def test_what_an_orphan_refuses(orphans: Twin, stale: str, read_only: str) -> No
     twin("UNWATCH")
 
 
+@pytest.mark.parametrize(("queued", "runs"), [("GET a", False), ("PING", False), ("INFO", True)])
+def test_exec_is_as_stale_as_what_it_queued(client: EngineClient, queued: str, runs: bool) -> None:
+    other = client.another()
+    client("MULTI")
+    client(*queued.split())
+    other("CONFIG", "SET", "replica-serve-stale-data", "no")
+    other("REPLICAOF", "127.0.0.1", 1)
+    reply = client("EXEC")
+    if runs:
+        assert len(reply) == 1
+    else:
+        assert reply.startswith(b"EXECABORT Transaction discarded because of: MASTERDOWN Link")
+
+
 def test_scripts_without_enough_replicas(twin: Twin) -> None:
     twin("CONFIG", "SET", "min-replicas-to-write", 1)
     try:
@@ -176,3 +192,27 @@ def test_who_is_gone_waits_no_more(client: EngineClient) -> None:
     client.engine.disconnect(other.session)
     assert client("RPUSH", "a", "1") == 1
     assert client("LLEN", "a") == 1
+
+
+@pytest.mark.parametrize(
+    ("wait", "fill"),
+    [
+        ("BLPOP k 0", "RPUSH k a"),
+        ("BZPOPMIN k 0", "ZADD k 1 a"),
+        ("BLMOVE k l LEFT LEFT 0", "LPUSH k a"),
+    ],
+)
+def test_what_a_long_transaction_outlived_serves_nobody(
+    client: EngineClient, wait: str, fill: str
+) -> None:
+    client.engine.config.enable_debug_command = "yes"
+    waiting = client.another()
+    waiting.send(*wait.split())
+    client.engine.host.sleep = lambda _: client.clock.advance(200)  # type: ignore[method-assign]
+    client("MULTI")
+    for request in (fill, "PEXPIRE k 100", "DEBUG SLEEP 0.2"):
+        client(*request.split())
+    assert client("EXEC") == [1, 1, b"OK"]
+    assert waiting.replies() == []
+    client(*fill.split())
+    assert len(waiting.replies()) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyredis.resp import encode_command
 from pyredis.shutdown import Wishes
 from tests.group import Group, Member
+from tests.support import new_client
 from tests.test_node import chain, trio
 
 
@@ -20,6 +21,25 @@ def test_nobody_to_wait_for() -> None:
     primary = group.add("primary")
     primary.client.send("SHUTDOWN", "NOSAVE")
     assert primary.engine.exit_status == 0
+
+
+def test_a_signal_waits_for_a_cron_that_is_paused_and_can_be_called_off() -> None:
+    client = new_client()
+    engine = client.engine
+    engine.config.enable_debug_command = "yes"
+    client("DEBUG", "PAUSE-CRON", 1)
+    assert client("SHUTDOWN", "ABORT") == b"ERR No shutdown in progress."
+    engine.shutdown.ask_by_signal(Wishes(nosave=True))
+    assert engine.exit_status is None
+    assert client("SHUTDOWN", "ABORT") == b"OK"
+    client("DEBUG", "PAUSE-CRON", 0)
+    engine.cron()
+    assert engine.exit_status is None
+    client("DEBUG", "PAUSE-CRON", 1)
+    engine.shutdown.ask_by_signal(Wishes(nosave=True))
+    client("DEBUG", "PAUSE-CRON", 0)
+    engine.cron()
+    assert engine.exit_status == 0
 
 
 def test_replicas_that_have_all() -> None:
@@ -155,6 +175,7 @@ def test_a_file_that_cannot_be_written_keeps_it_here() -> None:
     group.settle()
     assert primary.engine.exit_status is None
     assert asker.replies() == [b"ERR Errors trying to SHUTDOWN. Check logs."]
+    assert primary.said("Errors trying to shut down the server.")
     assert primary("SET", "b", "1") == b"OK", "writes go on"
     primary.client.send("SHUTDOWN", "SAVE", "FORCE")
     group.wait(1100)

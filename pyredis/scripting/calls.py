@@ -186,7 +186,7 @@ def make_call(scripting: Scripting, sandbox: Sandbox) -> Callable[..., Any]:
         if run.condemned:
             return END, run.condemned
         if type(reply) is Block:
-            reply = reply.on_timeout  # a script cannot wait
+            reply = reply.given_up()  # a script cannot wait
         kind = type(reply)
         if kind is int:
             return reply

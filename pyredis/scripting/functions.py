@@ -10,6 +10,7 @@ version and checksum as in a DUMP of a value.
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
@@ -88,7 +89,7 @@ class Libraries:
         if name in self.libraries and not replace:
             raise Error(b"ERR Library '%b' already exists" % name)
         library = self._scripting.load_library(Library(name, text), code)
-        self._check_names([library], self.libraries.keys() - {name})
+        self._check_names([library], self._functions_of([name]))
         self._put([library])
         return name
 
@@ -128,18 +129,25 @@ class Libraries:
             if name in fresh or (policy is Policy.APPEND and name in self.libraries):
                 raise Error(b"ERR Library %b already exists" % name)
             fresh[name] = self._scripting.load_library(Library(name, text), code)
-        staying = set() if policy is Policy.FLUSH else self.libraries.keys() - fresh.keys()
-        self._check_names(list(fresh.values()), staying)
-        if policy is Policy.FLUSH:
+        flushes = policy is Policy.FLUSH
+        leaving = self.functions if flushes else self._functions_of(fresh)
+        self._check_names(list(fresh.values()), leaving)
+        if flushes:
             self.libraries = {}
             self.functions = {}
         self._put(list(fresh.values()))
 
-    def _check_names(self, fresh: list[Library], staying: set[bytes]) -> None:
-        taken = {name for each in staying for name in self.libraries[each].functions}
+    def _functions_of(self, names: Iterable[bytes]) -> set[bytes]:
+        """The functions of those of these libraries that there are."""
+        found = [self.libraries[name].functions for name in names if name in self.libraries]
+        return set().union(*found)
+
+    def _check_names(self, fresh: list[Library], leaving: Container[bytes]) -> None:
+        """Raises Error for a function that is there twice, or already and is not to go."""
+        taken: set[bytes] = set()
         for library in fresh:
             for name in library.functions:
-                if name in taken:
+                if name in taken or (name in self.functions and name not in leaving):
                     raise Error(b"ERR Function %b already exists" % name)
                 taken.add(name)
 

@@ -37,6 +37,7 @@ from pyredis.scripting.shebang import read_script
 from pyredis.session import Address, Session
 
 if TYPE_CHECKING:
+    from pyredis.commands.registry import Entry
     from pyredis.context import Context
     from pyredis.engine import Engine
     from pyredis.scripting.arithmetic import Dice
@@ -83,6 +84,7 @@ class Scripting:
         self.evicted_scripts = 0
         self.run: Run | None = None
         self.busy = False  # the running script has used up its time
+        self.was_busy = False  # such a script has ended, and the clock has not been read since
         self.failures = 0  # by how many errors the last run failed, beside one it raised
         self.lean = True  # redis.call may take the short way
         self.deadline_ns = _NEVER  # when to look after other clients
@@ -128,9 +130,11 @@ class Scripting:
         dice = self._dice
 
         def offer(sandbox: Sandbox) -> dict[str, Callable[..., Any]]:
+            call = make_call(self, sandbox)
             return {
                 **make_api(self, dice),
-                "call": make_call(self, sandbox),
+                "call": call,
+                "call_list": lambda args, count: call(*(args[at + 1] for at in range(count))),
                 "struct_pack": structs.pack,
                 "struct_unpack": structs.unpack,
                 "struct_size": structs.size,
@@ -189,9 +193,9 @@ class Scripting:
             self._evictable[script.sha] = None
         flags = script.flags
         if flags is not None:
-            self._check_flags(flags, read_only)
+            self._check_flags(ctx.session, flags, read_only)
             read_only = read_only or "no-writes" in flags
-        elif link_down in self.engine.gates:
+        elif link_down in self.engine.gates and not ctx.session.inner:
             raise Error(MASTERDOWN)
         run = Run(
             script.sha, ctx.session, False, read_only, _allows_oom(flags), self.engine.clock_ns()
@@ -209,7 +213,7 @@ class Scripting:
     ) -> Reply:
         """Run a function of a library; as ``evaluate``."""
         flags = function.flags
-        self._check_flags(flags, read_only)
+        self._check_flags(ctx.session, flags, read_only)
         run = Run(
             function.name,
             ctx.session,
@@ -221,8 +225,43 @@ class Scripting:
         )
         return self._perform(ctx, run, self._function_sandbox(), function.callback, keys, args)
 
-    def _check_flags(self, flags: frozenset[str], read_only: bool) -> None:
-        """What can be refused before a script with flags has started. Raises Error."""
+    def flags_of(self, entry: Entry, argv: list[bytes]) -> frozenset[str]:
+        """The flags of a request. What a script or function declares takes the command's place."""
+        flags = entry.spec.flags
+        if "scripting" not in entry.spec.categories:
+            return flags
+        declared = self._declared(entry.spec.name.removesuffix("_RO"), argv)
+        if declared is None:
+            return flags
+        flags -= {"stale", "may_replicate"}
+        if "no-writes" not in declared:
+            flags |= {"write"}
+        if "allow-stale" in declared:
+            flags |= {"stale"}
+        return flags if _allows_oom(declared) else flags | {"denyoom"}
+
+    def _declared(self, name: str, argv: list[bytes]) -> frozenset[str] | None:
+        """The flags of the script or function that a request is to run, None without any."""
+        if name == "EVAL":
+            try:
+                return read_script(argv[1])[0]
+            except Error:
+                return None
+        if name == "EVALSHA":
+            script = self.scripts.get(argv[1].lower())
+            return None if script is None else script.flags
+        if name == "FCALL":
+            function = self.libraries.find(argv[1])
+            return None if function is None else function.flags
+        return None
+
+    def _check_flags(self, caller: Session, flags: frozenset[str], read_only: bool) -> None:
+        """What can be refused before a script with flags has started. Raises Error.
+
+        What our primary or the log brings was accepted before.
+        """
+        if caller.inner:
+            return
         engine = self.engine
         if engine.config.cluster_enabled and "no-cluster" in flags:
             raise Error("ERR Can not run script on cluster, 'no-cluster' flag is set.")
@@ -256,13 +295,15 @@ class Scripting:
         session.user = caller.user
         session.restricted = caller.restricted
         session.resp3 = False
-        session.gates = tuple(engine.gates)
+        session.gates = () if caller.inner else tuple(engine.gates)
         self.lean = not (caller.gates or session.gates or session.restricted or engine.monitors)
         ctx.session = session
         limit_ms = engine.config.busy_reply_threshold
         self.deadline_ns = run.started_ns + limit_ms * 1_000_000 if limit_ms > 0 else _NEVER
         self.run = run
         self.failures = 0
+        if not unit.depth:
+            unit.time_us = 0
         unit.depth += 1
         try:
             outcome = sandbox.run(chunk, run.is_function, caller.resp3, keys, args)
@@ -330,7 +371,7 @@ class Scripting:
             ctx.session, ctx.db, ctx.argv, ctx.secrets, engine.running = saved
 
     def _calm_down(self, run: Run) -> None:
-        self.busy = False
+        self.busy, self.was_busy = False, True
         self.engine.refresh_all()
         self.engine.log("warning", "The slow script has ended.")
 

@@ -15,7 +15,7 @@ local error, select, tostring, tonumber, type = error, select, tostring, tonumbe
 local rawget, next, pcall, xpcall, count = rawget, next, pcall, xpcall, collectgarbage
 local format, gsub, find, sub, concat = string.format, string.gsub, string.find, string.sub, table.concat
 local ceil, floor = math.ceil, math.floor
-local host_call = host.call
+local host_call, host_call_list = host.call, host.call_list
 
 -- Calls
 
@@ -39,13 +39,18 @@ end
 
 local redis = {}
 
+-- The stack of a C function holds 8000 values, and the way to Python needs some of them.
+local MANY = 7900
+
 function redis.call(...)
   if count("count") > memory_limit_kb then error("not enough memory", 0) end
+  if select("#", ...) > MANY then return deliver(host_call_list({...}, select("#", ...))) end
   return deliver(host_call(...))
 end
 
 function redis.pcall(...)
   if count("count") > memory_limit_kb then error("not enough memory", 0) end
+  if select("#", ...) > MANY then return deliver_tame(host_call_list({...}, select("#", ...))) end
   return deliver_tame(host_call(...))
 end
 
