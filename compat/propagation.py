@@ -124,7 +124,7 @@ class Allowed(NamedTuple):
     """A group was read: 7.4 tells where it stands, with how many entries, even with XCLAIMs."""
 
     bare: bool = False
-    """7.0 tells of a SET without its GET and its condition."""
+    """7.0 tells of a SET without its GET and its condition, and of its time only once."""
 
     def at(self, version: tuple[int, int]) -> Allowed:
         """The same for a reference of that version."""
@@ -185,7 +185,10 @@ def _bare(stream: list[Told]) -> list[Told]:
     """Without what a SET asked for beside the value and its time."""
     asked = (b"GET", b"NX", b"XX")
     return [
-        Told(each.db, each.argv[:3] + [arg for arg in each.argv[3:] if arg.upper() not in asked])
+        Told(
+            each.db,
+            each.argv[:3] + [arg for arg in each.argv[3:] if arg.upper() not in asked][:2],
+        )
         if each.argv[0].upper() == b"SET"
         else each
         for each in stream

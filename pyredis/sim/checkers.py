@@ -236,12 +236,21 @@ class Checkers:
         return Mark(node.name, self._now_us(), history.replid, history.offset)
 
     def on_wait(self, client: Client, node: str, number: int, count: int) -> None:
-        """A server tells a client that so many replicas hold its last write."""
+        """A server tells a client that so many replicas hold its last write.
+
+        One that had it, and has lost it with its machine's power since, counts as long as nobody
+        can have told the server so.
+        """
         key = b"ledger:" + client.name.encode()
+        unheard = self._unheard_ends(self._nodes[node])
         holding = [
             name
             for name, each in self._nodes.items()
-            if name != node and self._holds(each, key, number)
+            if name != node
+            and (
+                self._holds(each, key, number)
+                or (name in unheard and self._held_before(each, key, number))
+            )
         ]
         if count > len(holding):
             self.fail(
@@ -254,8 +263,20 @@ class Checkers:
         if node.life == 0:
             return False
         if node.state is State.DOWN:
-            return not holes(self._before.get(node.name, {}).get(key[7:].decode(), b""), [number])
+            return self._held_before(node, key, number)
         return not holes(_bitmap(node.engine.ks.dbs[0].data.get(key, b"")), [number])
+
+    def _held_before(self, node: Node, key: bytes, number: int) -> bool:
+        """Whether it had the write when its last life ended."""
+        return not holes(self._before.get(node.name, {}).get(key[7:].decode(), b""), [number])
+
+    def _unheard_ends(self, node: Node) -> set[str]:
+        """The machines of replicas that it takes for connected, and that are gone."""
+        return {
+            session.wire.peer.host.name
+            for session in node.engine.replication.primary.replicas
+            if isinstance(session.wire, Side) and not session.wire.peer.open
+        }
 
     def sample(self) -> None:
         """Compare the data and the streams of all servers."""
