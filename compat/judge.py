@@ -230,6 +230,8 @@ class Judge:
             wire = follower.clients[client]
             wire.send(wire_bytes)
             self._expect(follower, wire, client, commands, chunks, answer)
+            if not chunks[-1] and not blocked:
+                follower.turn()
             if blocked and not follower.await_blocked(wire):
                 raise Difference(follower.name, client, commands[-1], "no wait", "wait")
             for number, _other, chunk in others:

@@ -328,6 +328,15 @@ class Follower:
         for _ in LISTEN[1:]:
             self.listener.value()
 
+    def turn(self) -> None:
+        """Wait until all that was sent is taken care of, where no reply tells so.
+
+        What came before the first request is read in the same turn of the server's loop at the
+        latest, so it is done before the second one is answered.
+        """
+        for _ in range(2):
+            self.control.ask(b"PING")
+
     def await_blocked(self, wire: Wire) -> bool:
         """Wait until a client waits; False if it does not."""
         deadline = time.monotonic() + PATIENCE_S
