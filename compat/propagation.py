@@ -187,7 +187,7 @@ def _bare(stream: list[Told]) -> list[Told]:
     return [
         Told(
             each.db,
-            each.argv[:3] + [arg for arg in each.argv[3:] if arg.upper() not in asked][:2],
+            each.argv[:3] + [arg for arg in each.argv[3:] if arg.upper() not in asked][-2:],
         )
         if each.argv[0].upper() == b"SET"
         else each
